@@ -1,0 +1,1 @@
+//! The closed lists of reasons that a failure or a cancellation always has.

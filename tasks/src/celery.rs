@@ -1,0 +1,6 @@
+//! A Celery worker that knows no delivery: messages, transports, tasks, results.
+//!
+//! Nothing in here imports anything of the delivery domain, so that it could be lifted out as a crate.
+
+pub mod message;
+pub mod transport;

@@ -1,0 +1,129 @@
+//! The seam between the worker and what carries its messages: RabbitMQ here, a database table in the application.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::message::Message;
+
+/// Carries messages durably. A message that was published without error is never lost.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Publishes and waits until the broker has it on disk. An error means *not known to be there*: publish again, with the same id.
+    async fn publish(&self, message: Message, routing: Routing) -> Result<(), PublishError>;
+
+    /// Hands every message of the queue to the handler until `stop` is cancelled, at most `queue.prefetch` at a time; survives the
+    /// loss of the connection. Returns when the messages in hand are finished.
+    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken);
+
+    /// How the transport is at the moment, for readiness and `doctor`.
+    fn health(&self) -> Health;
+}
+
+/// What a published message needs to count as published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routing {
+    /// It must reach a queue: tasks.
+    Mandatory,
+    /// It may reach nobody: events, rpc results.
+    Optional,
+}
+
+/// A queue to consume, declared passively first.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// What it is bound to when we make it: (topic exchange, routing key).
+    pub bindings: Vec<(String, String)>,
+    /// How many messages are in hand at most.
+    pub prefetch: u16,
+}
+
+/// A message as it came out of a queue.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Out of which queue.
+    pub queue: String,
+    /// The message.
+    pub message: Message,
+    /// The broker has handed it out before.
+    pub redelivered: bool,
+}
+
+/// Takes deliveries.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Deals with one message. What is answered happens only after it is durably stored.
+    async fn handle(&self, delivery: Delivery) -> Verdict;
+}
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Finished and stored: take it out of the queue.
+    Ack,
+    /// Could not be stored now: give it back and slow down.
+    Requeue,
+}
+
+/// Why a message is not known to be published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The broker has it, but no queue took it.
+    #[error("no queue takes messages for exchange {exchange:?} with routing key {routing_key:?}")]
+    Unroutable {
+        /// The exchange.
+        exchange: String,
+        /// The routing key.
+        routing_key: String,
+    },
+    /// Refused, timed out or the connection broke: the outcome is unknown.
+    #[error("the broker did not confirm: {0}")]
+    Unconfirmed(String),
+}
+
+/// How a transport is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Can publish.
+    pub publishing: bool,
+    /// Every consumer is alive.
+    pub consuming: bool,
+    /// What it is, with its version, such as `RabbitMQ 3.10.8`.
+    pub server: String,
+}
+
+/// What the worker asks its application to keep durably.
+#[async_trait]
+pub trait Keeper: Send + Sync + 'static {
+    /// Stores a message that cannot be understood, whole, before it is acknowledged.
+    async fn quarantine(&self, rejected: Rejected) -> Result<(), KeepError>;
+
+    /// Keeps a message until it is due, then publishes it to the queue it came from.
+    async fn park(&self, delivery: &Delivery, until: DateTime<Utc>) -> Result<(), KeepError>;
+}
+
+/// A message set aside.
+#[derive(Debug, Clone)]
+pub struct Rejected {
+    /// The message and where it came from.
+    pub delivery: Delivery,
+    /// A stable word for the reason, such as `unknown-task`.
+    pub reason: &'static str,
+    /// Where in the message, such as `body[1]` or `headers.id`.
+    pub place: String,
+    /// What was expected and what was found.
+    pub detail: String,
+    /// The task's name, where it is known.
+    pub task: Option<String>,
+    /// The task's id, where it is known.
+    pub task_id: Option<String>,
+}
+
+/// The application's store does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot be kept: {0}")]
+pub struct KeepError(pub String);

@@ -1,0 +1,4 @@
+//! The Celery-compatible worker, the client of the delivery partner, and the effects of Waybill.
+
+pub mod celery;
+pub mod orders;

@@ -1,0 +1,183 @@
+//! What the effects need from the application: orders to read, and a place to say how an effect ended.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+use waybill_domain::{Actor, EventName, Fields, OrderId, StateName};
+
+/// The application, as its tasks see it. The engine implements it.
+#[async_trait]
+pub trait Orders: Send + Sync + 'static {
+    /// Begins an effect that was published with this id. Answers [`Begin::Done`] where it has ended before, so that twice is once.
+    async fn begin(&self, effect_id: Uuid) -> Result<Begin, Unavailable>;
+
+    /// Says how an effect ended; its consequences (an event, a booking) are stored in the same transaction.
+    async fn finish(&self, effect_id: Uuid, finish: Finish) -> Result<(), Unavailable>;
+
+    /// Takes a payment event that came as a Celery task. `payment` is the `data` of the JSON form.
+    async fn create(&self, event_id: String, payment: Value) -> Result<Taken, Unavailable>;
+
+    /// Applies a stored partner callback.
+    async fn apply_callback(&self, callback_id: Uuid) -> Result<(), Unavailable>;
+
+    /// Reports an event about an order.
+    async fn report(&self, report: Report) -> Result<Taken, Unavailable>;
+
+    /// Opens the operator case of an order that waits for one; does nothing where it is open already.
+    async fn open_case(&self, effect_id: Uuid) -> Result<(), Unavailable>;
+
+    /// Makes (or makes again, the same) the link by which the customer confirms receipt.
+    async fn confirmation_link(&self, effect_id: Uuid) -> Result<ConfirmationLink, Unavailable>;
+}
+
+/// How an effect begins.
+#[derive(Debug, Clone)]
+pub enum Begin {
+    /// Do it.
+    Run(Box<Work>),
+    /// It has been done, or is no longer wanted: nothing to do.
+    Done,
+    /// Another effect of the same order is talking to the partner: later.
+    Busy,
+}
+
+/// An effect to run, with the order read again.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// The effect's id, and the id of the task.
+    pub effect_id: Uuid,
+    /// Its name, such as `notify_customer`.
+    pub name: String,
+    /// Sequence of the transition that asked for it.
+    pub sequence: i64,
+    /// The state that transition led to.
+    pub entered: StateName,
+    /// When that was, by the reporter.
+    pub occurred_at: DateTime<Utc>,
+    /// Attempts that ended before this one.
+    pub attempts: u32,
+    /// The order as it is now.
+    pub order: OrderRecord,
+}
+
+/// An order with what the relational record says of it.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each field is named and described in interfaces: the order view")]
+pub struct OrderRecord {
+    pub order_id: OrderId,
+    pub ordering_id: String,
+    pub customer_id: String,
+    pub payment_id: String,
+    pub attempt: i32,
+    pub predecessor_id: Option<OrderId>,
+    pub successor_id: Option<OrderId>,
+    pub state: StateName,
+    pub outcome: Option<String>,
+    pub revision: i64,
+    pub partner: Option<String>,
+    pub partner_booking_id: Option<String>,
+    pub partner_order_number: Option<String>,
+    pub failure_reason: Option<String>,
+    pub confirmed_by: Option<String>,
+    pub locale: String,
+    pub tracking_url: Option<String>,
+    /// Address of the shop: `name, line1, line2, postal_code, city, region, country, phone, email`.
+    pub pickup: Value,
+    /// Address of the customer, of the same shape.
+    pub dropoff: Value,
+    /// Lines of `sku, title, quantity, format`.
+    pub items: Value,
+}
+
+/// How an effect ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finish {
+    /// Done.
+    Done,
+    /// The partner has the booking; recorded with the order.
+    Booked(Booking),
+    /// Done, and it tells something about the order (a rejected booking, say).
+    Event(Box<Reported>),
+    /// Not now. `counts` is false where no attempt was made (an open breaker, a full bulkhead).
+    Retry {
+        /// How long to wait.
+        after: Duration,
+        /// Why, for the operator.
+        cause: String,
+        /// Whether an attempt is used up.
+        counts: bool,
+    },
+    /// Never: an operator has to look.
+    Failed {
+        /// Why, for the operator.
+        cause: String,
+    },
+}
+
+/// What the partner answered to a booking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booking {
+    /// The partner's name in the partners file.
+    pub partner: String,
+    /// Its id of the delivery.
+    pub id: String,
+    /// Where the customer can follow it.
+    pub tracking_url: Option<String>,
+}
+
+/// An event that an effect found out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reported {
+    /// Which.
+    pub event: EventName,
+    /// By whom.
+    pub actor: Actor,
+    /// With what.
+    pub fields: Fields,
+}
+
+/// An event reported by a Celery task (`waybill.report_event`), in role `service`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// About which order.
+    pub order_id: OrderId,
+    /// Which event.
+    pub event: EventName,
+    /// With what.
+    pub fields: Value,
+    /// Its key: told twice is told once.
+    pub key: String,
+}
+
+/// What became of something that was told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Taken {
+    /// Taken (or known already); the answer for the caller.
+    Ok(Value),
+    /// Wrong: told so, by name and place, and nothing was stored.
+    Wrong {
+        /// A stable word, such as `missing-field`.
+        code: String,
+        /// Where in what was told.
+        place: String,
+        /// What was expected and what was found.
+        detail: String,
+    },
+}
+
+/// The link that a notice carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfirmationLink {
+    /// Where the customer answers.
+    pub url: String,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The store does not answer; nothing is known to have happened.
+#[derive(Debug, thiserror::Error)]
+#[error("the store does not answer: {0}")]
+pub struct Unavailable(pub String);
