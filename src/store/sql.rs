@@ -1,0 +1,78 @@
+//! Many rows in one statement, in the SQL that both databases share.
+
+use super::db::{DbError, Row, Tx, Value};
+
+/// Both databases take at least this many values in one statement.
+const MAX_VALUES: usize = 30_000;
+
+/// `INSERT INTO {table} ({columns}) VALUES …{suffix}` for all rows; answers the rows of a `RETURNING` in the suffix.
+///
+/// Rows go in groups of 256, 64, 16, 4 and 1, so that a handful of prepared statements serves every batch.
+pub async fn insert(
+    tx: &mut Tx,
+    table: &str,
+    columns: &[&str],
+    rows: Vec<Vec<Value>>,
+    suffix: &str,
+) -> Result<Vec<Row>, DbError> {
+    let mut answers = Vec::new();
+    let mut rows = rows.into_iter();
+    while rows.len() > 0 {
+        let size = group_size(rows.len(), columns.len());
+        let group: Vec<_> = rows.by_ref().take(size).collect();
+        let sql = format!(
+            "INSERT INTO {table} ({}) VALUES {}{suffix}",
+            columns.join(", "),
+            tuples(group.len(), columns.len(), 1)
+        );
+        answers.extend(tx.rows(&sql, group.into_iter().flatten().collect()).await?);
+    }
+    Ok(answers)
+}
+
+/// Runs `{before} (VALUES …) {after}` for all rows, whose columns are `column1`, `column2` … in both databases; answers the rows of
+/// a `RETURNING`.
+pub async fn with_values(tx: &mut Tx, before: &str, rows: Vec<Vec<Value>>, after: &str) -> Result<Vec<Row>, DbError> {
+    let mut answers = Vec::new();
+    let mut rows = rows.into_iter().peekable();
+    while let Some(width) = rows.peek().map(Vec::len) {
+        let size = group_size(rows.len(), width);
+        let group: Vec<_> = rows.by_ref().take(size).collect();
+        let sql = format!("{before} (VALUES {}) {after}", tuples(group.len(), width, 1));
+        answers.extend(tx.rows(&sql, group.into_iter().flatten().collect()).await?);
+    }
+    Ok(answers)
+}
+
+/// Runs `{before} ($1, $2, …){after}` for all keys, as in `WHERE id IN`; answers rows. Keys are padded by repetition to few sizes.
+pub async fn with_keys(tx: &mut Tx, before: &str, keys: Vec<Value>, after: &str) -> Result<Vec<Row>, DbError> {
+    let mut answers = Vec::new();
+    for chunk in keys.chunks(256) {
+        let size = [1, 4, 16, 64, 256].into_iter().find(|size| *size >= chunk.len()).unwrap_or(256);
+        let mut padded = chunk.to_vec();
+        padded.resize(size, chunk[0].clone());
+        let sql = format!("{before} {}{after}", tuples(1, size, 1));
+        answers.extend(tx.rows(&sql, padded).await?);
+    }
+    Ok(answers)
+}
+
+fn group_size(left: usize, width: usize) -> usize {
+    [256, 64, 16, 4, 1].into_iter().find(|size| *size <= left && size * width <= MAX_VALUES).unwrap_or(1)
+}
+
+fn tuples(count: usize, width: usize, first: usize) -> String {
+    let mut text = String::with_capacity(count * width * 5);
+    for row in 0..count {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..width {
+            if column > 0 {
+                text.push_str(", ");
+            }
+            text.push('$');
+            text.push_str(&(first + row * width + column).to_string());
+        }
+        text.push(')');
+    }
+    text
+}
