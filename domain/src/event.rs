@@ -109,7 +109,10 @@ pub struct Actor {
 impl Actor {
     /// Waybill itself.
     pub fn system() -> Self {
-        Self { role: Role::System, id: "waybill".to_owned() }
+        Self {
+            role: Role::System,
+            id: "waybill".to_owned(),
+        }
     }
 }
 

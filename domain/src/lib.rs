@@ -12,8 +12,8 @@ mod transition;
 
 pub use event::{Actor, Event, FieldValue, Fields, Role};
 pub use graph::{
-    Deadline, DeadlineDocument, Defect, DefectKind, Edge, Field, FieldDocument, FieldType, Graph,
-    GraphDocument, Kind, Outcome, Path, State, StateDocument, TransitionDocument,
+    Deadline, DeadlineDocument, Defect, DefectKind, Edge, Field, FieldDocument, FieldSource, FieldType, Graph,
+    GraphDocument, KNOWN_EFFECTS, Kind, Outcome, Path, SCHEMA, State, StateDocument, TransitionDocument,
 };
 pub use names::{EffectName, EventName, FieldName, GraphVersion, MachineName, OrderId, Revision, StateName};
 pub use order::DeliveryOrder;

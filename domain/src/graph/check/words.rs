@@ -1,0 +1,218 @@
+//! Rules about single words: names, kinds, roles, fields, effects, and that lists name nothing twice.
+
+use std::collections::BTreeSet;
+
+use super::{
+    DefectKind, FieldDocument, Findings, GraphDocument, KNOWN_EFFECTS, Kind, Outcome, Path, SCHEMA, StateDocument,
+};
+use crate::Role;
+
+pub(super) fn check(document: &GraphDocument, findings: &mut Findings) {
+    check_head(document, findings);
+    for (name, field) in &document.fields {
+        check_field(name, field, findings);
+    }
+    for (name, state) in &document.states {
+        check_state(document, name, state, findings);
+    }
+}
+
+fn check_head(document: &GraphDocument, findings: &mut Findings) {
+    let root = Path::root();
+    if document.schema != SCHEMA {
+        let detail = format!("schema is {}, expected {SCHEMA}", document.schema);
+        findings.add(root.at("schema"), DefectKind::SchemaOutOfRange, detail);
+    }
+    if !(1..=i64::from(i32::MAX)).contains(&document.version) {
+        let detail = format!(
+            "version is {}, expected a number from 1 to {}",
+            document.version,
+            i32::MAX
+        );
+        findings.add(root.at("version"), DefectKind::VersionOutOfRange, detail);
+    }
+    check_name(root.at("machine"), &document.machine, Pattern::Machine, findings);
+}
+
+fn check_field(name: &str, field: &FieldDocument, findings: &mut Findings) {
+    let path = Path::field(name);
+    check_name(path.clone(), name, Pattern::Lower, findings);
+    check_word(
+        path.at("type"),
+        "type",
+        &field.kind,
+        &["string", "uuid", "enum"],
+        findings,
+    );
+    if let Some(source) = &field.source {
+        check_word(path.at("source"), "source", source, &["event", "engine"], findings);
+    }
+    if let Some(length) = field.max_length {
+        if field.kind != "string" {
+            let detail = format!("{name} is of type {}, only a string has max_length", field.kind);
+            findings.add(path.at("max_length"), DefectKind::MisplacedAttribute, detail);
+        } else if !(1..=10_000).contains(&length) {
+            let detail = format!("max_length is {length}, expected a number from 1 to 10000");
+            findings.add(path.at("max_length"), DefectKind::LengthOutOfRange, detail);
+        }
+    }
+    if field.kind == "enum" && field.values.is_empty() {
+        findings.add(
+            path.clone(),
+            DefectKind::EnumWithoutValues,
+            format!("enum {name} has no values"),
+        );
+    }
+    if field.kind != "enum" && !field.values.is_empty() {
+        let detail = format!("{name} is of type {}, only an enum has values", field.kind);
+        findings.add(path.at("values"), DefectKind::MisplacedAttribute, detail);
+    }
+    check_repetition(&path.at("values"), &field.values, findings);
+    for (place, value) in field.values.iter().enumerate() {
+        check_name(path.at("values").at(place), value, Pattern::Upper, findings);
+    }
+}
+
+fn check_state(document: &GraphDocument, name: &str, state: &StateDocument, findings: &mut Findings) {
+    let path = Path::state(name);
+    check_name(path.clone(), name, Pattern::Upper, findings);
+    check_word(
+        path.at("kind"),
+        "kind",
+        &state.kind,
+        &Kind::ALL.map(Kind::as_str),
+        findings,
+    );
+    if let Some(outcome) = &state.outcome {
+        check_word(
+            path.at("outcome"),
+            "outcome",
+            outcome,
+            &Outcome::ALL.map(Outcome::as_str),
+            findings,
+        );
+    }
+    check_requires(document, &path.at("requires"), &state.requires, findings);
+    check_effects(&path.at("on_enter"), &state.on_enter, findings);
+    for (event, transition) in &state.transitions {
+        let path = Path::transition(name, event);
+        check_name(path.clone(), event, Pattern::Upper, findings);
+        check_actors(&path, &transition.actors, findings);
+        check_requires(document, &path.at("requires"), &transition.requires, findings);
+    }
+}
+
+fn check_actors(transition: &Path, actors: &[String], findings: &mut Findings) {
+    let path = transition.at("actors");
+    if actors.is_empty() {
+        findings.add(
+            path.clone(),
+            DefectKind::NoActors,
+            "nobody may report this, expected at least one role",
+        );
+    }
+    check_repetition(&path, actors, findings);
+    for (place, role) in actors.iter().enumerate() {
+        if Role::parse(role).is_none() {
+            let detail = format!(
+                "role {role} does not exist, expected one of {}",
+                Role::ALL.map(Role::as_str).join(", ")
+            );
+            findings.add(path.at(place), DefectKind::UnknownRole, detail);
+        }
+    }
+}
+
+fn check_requires(document: &GraphDocument, path: &Path, requires: &[String], findings: &mut Findings) {
+    check_repetition(path, requires, findings);
+    for (place, field) in requires.iter().enumerate() {
+        if !document.fields.contains_key(field) {
+            findings.add(
+                path.at(place),
+                DefectKind::UnknownField,
+                format!("field {field} is not defined"),
+            );
+        }
+    }
+}
+
+fn check_effects(path: &Path, effects: &[String], findings: &mut Findings) {
+    check_repetition(path, effects, findings);
+    for (place, effect) in effects.iter().enumerate() {
+        check_name(path.at(place), effect, Pattern::Lower, findings);
+        if Pattern::Lower.fits(effect) && !KNOWN_EFFECTS.contains(&effect.as_str()) {
+            let detail = format!(
+                "effect {effect} does not exist, expected one of {}",
+                KNOWN_EFFECTS.join(", ")
+            );
+            findings.add(path.at(place), DefectKind::UnknownEffect, detail);
+        }
+    }
+}
+
+fn check_word(path: Path, what: &str, word: &str, known: &[&str], findings: &mut Findings) {
+    if !known.contains(&word) {
+        let detail = format!("{what} {word} does not exist, expected one of {}", known.join(", "));
+        findings.add(path, DefectKind::UnknownWord, detail);
+    }
+}
+
+fn check_repetition(path: &Path, entries: &[String], findings: &mut Findings) {
+    let mut seen = BTreeSet::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if !seen.insert(entry) {
+            findings.add(
+                path.at(place),
+                DefectKind::DuplicateEntry,
+                format!("{entry} is named twice"),
+            );
+        }
+    }
+}
+
+fn check_name(path: Path, name: &str, pattern: Pattern, findings: &mut Findings) {
+    if !pattern.fits(name) {
+        findings.add(
+            path,
+            DefectKind::BadName,
+            format!("{name:?} is not a good name, expected {}", pattern.expected()),
+        );
+    }
+}
+
+/// How names are spelled.
+#[derive(Debug, Clone, Copy)]
+enum Pattern {
+    /// States, events, enum values.
+    Upper,
+    /// Fields, effects.
+    Lower,
+    /// Machines.
+    Machine,
+}
+
+impl Pattern {
+    fn fits(self, name: &str) -> bool {
+        let bytes = name.as_bytes();
+        let (first, rest): (fn(&u8) -> bool, fn(&u8) -> bool) = match self {
+            Self::Upper => (u8::is_ascii_uppercase, |b| {
+                b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_'
+            }),
+            Self::Lower => (u8::is_ascii_lowercase, |b| {
+                b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_'
+            }),
+            Self::Machine => (u8::is_ascii_lowercase, |b| {
+                b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-'
+            }),
+        };
+        (2..=64).contains(&bytes.len()) && first(&bytes[0]) && bytes[1..].iter().all(rest)
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Upper => "2 to 64 of A-Z, 0-9 and _, a letter first",
+            Self::Lower => "2 to 64 of a-z, 0-9 and _, a letter first",
+            Self::Machine => "2 to 64 of a-z, 0-9 and -, a letter first",
+        }
+    }
+}
