@@ -193,19 +193,17 @@ enum Pattern {
 
 impl Pattern {
     fn fits(self, name: &str) -> bool {
-        let bytes = name.as_bytes();
-        let (first, rest): (fn(&u8) -> bool, fn(&u8) -> bool) = match self {
-            Self::Upper => (u8::is_ascii_uppercase, |b| {
-                b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_'
-            }),
-            Self::Lower => (u8::is_ascii_lowercase, |b| {
-                b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_'
-            }),
-            Self::Machine => (u8::is_ascii_lowercase, |b| {
-                b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-'
-            }),
+        let is_letter = |byte: u8| match self {
+            Self::Upper => byte.is_ascii_uppercase(),
+            Self::Lower | Self::Machine => byte.is_ascii_lowercase(),
         };
-        (2..=64).contains(&bytes.len()) && first(&bytes[0]) && bytes[1..].iter().all(rest)
+        let joint = match self {
+            Self::Upper | Self::Lower => b'_',
+            Self::Machine => b'-',
+        };
+        (2..=64).contains(&name.len())
+            && name.bytes().next().is_some_and(is_letter)
+            && name.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit() || byte == joint)
     }
 
     fn expected(self) -> &'static str {
