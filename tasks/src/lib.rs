@@ -2,3 +2,4 @@
 
 pub mod celery;
 pub mod orders;
+pub mod partner;

@@ -1,0 +1,172 @@
+//! The partners file as far as calling partners goes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+
+use super::breaker::BreakerSettings;
+
+/// The partners file: every partner by name, and which of them takes an order that names none.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartnersSettings {
+    /// The partners by name.
+    pub partners: BTreeMap<String, PartnerSettings>,
+    /// The name of the one that takes an order that names none.
+    pub default: String,
+}
+
+/// One partner. What the file leaves out keeps its default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartnerSettings {
+    /// Which contract it speaks.
+    pub adapter: Adapter,
+    /// Where its API is; `/v1/deliveries` is appended.
+    pub base_url: String,
+    /// With what we prove who we are.
+    #[serde(default)]
+    pub credentials: Credentials,
+    /// What its callbacks are signed with: read by the webhooks, not here.
+    #[serde(default)]
+    pub secrets: IgnoredAny,
+    /// What its contract allows us per second; nothing said, nothing limited.
+    #[serde(default)]
+    pub rate: Option<RateSettings>,
+    /// When to stop calling it.
+    #[serde(default)]
+    pub breaker: BreakerSettings,
+    /// How many calls may be under way.
+    #[serde(default)]
+    pub bulkhead: BulkheadSettings,
+    /// How long to wait for it.
+    #[serde(default)]
+    pub timeouts: TimeoutSettings,
+}
+
+impl PartnerSettings {
+    /// A partner of the standard contract at `base_url`, everything else by default.
+    pub fn standard(base_url: impl Into<String>) -> Self {
+        Self {
+            adapter: Adapter::Standard,
+            base_url: base_url.into(),
+            credentials: Credentials::default(),
+            secrets: IgnoredAny,
+            rate: None,
+            breaker: BreakerSettings::default(),
+            bulkhead: BulkheadSettings::default(),
+            timeouts: TimeoutSettings::default(),
+        }
+    }
+}
+
+/// Which contract a partner speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adapter {
+    /// Our own.
+    Standard,
+}
+
+/// With what we prove who we are to a partner.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Credentials {
+    /// A bearer token.
+    pub bearer: Option<SecretString>,
+    /// A file that holds the bearer token.
+    pub bearer_file: Option<PathBuf>,
+}
+
+/// What a partner's contract allows us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateSettings {
+    /// Calls per second in the long run.
+    pub per_second: u32,
+    /// Calls at once after a pause; as many as per second if left out.
+    #[serde(default)]
+    pub burst: Option<u32>,
+}
+
+/// How many calls to a partner may be under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BulkheadSettings {
+    /// At the same time (16).
+    pub calls: usize,
+    /// And waiting for their turn (32).
+    pub waiting: usize,
+    /// How long one waits for its turn (`wait_ms`, 200 ms).
+    #[serde(rename = "wait_ms", deserialize_with = "milliseconds")]
+    pub wait: Duration,
+}
+
+impl Default for BulkheadSettings {
+    fn default() -> Self {
+        Self {
+            calls: 16,
+            waiting: 32,
+            wait: Duration::from_millis(200),
+        }
+    }
+}
+
+/// How long to wait for a partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutSettings {
+    /// For a connection (`connect_ms`, 1 s).
+    #[serde(rename = "connect_ms", deserialize_with = "milliseconds")]
+    pub connect: Duration,
+    /// For the next byte (`read_ms`, 3 s).
+    #[serde(rename = "read_ms", deserialize_with = "milliseconds")]
+    pub read: Duration,
+    /// For one try as a whole (`try_ms`, 3 s).
+    #[serde(rename = "try_ms", deserialize_with = "milliseconds")]
+    pub per_try: Duration,
+}
+
+impl Default for TimeoutSettings {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            read: Duration::from_secs(3),
+            per_try: Duration::from_secs(3),
+        }
+    }
+}
+
+/// A setting of a partner that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{field} must be {expected}")]
+pub struct Invalid {
+    /// Which setting.
+    pub field: String,
+    /// What is expected of it.
+    pub expected: String,
+}
+
+impl Invalid {
+    pub(crate) fn new(field: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            expected: expected.into(),
+        }
+    }
+
+    pub(crate) fn of_partner(self, name: &str) -> Self {
+        Self {
+            field: format!("partners.{name}.{}", self.field),
+            ..self
+        }
+    }
+}
+
+pub(crate) fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
