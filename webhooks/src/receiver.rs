@@ -1,0 +1,172 @@
+//! `POST /webhooks/{partner}`: read once, verify, store, answer.
+
+mod body;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use metrics::counter;
+use sha2::{Digest, Sha256};
+use tracing::{error, info, warn};
+
+pub use body::MAX_BODY;
+
+use crate::problem::Problem;
+use crate::{Callback, Inbox, PartnerKeys, Rejection, Stored, Verified};
+
+/// What tells the time; tests bring their own.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// Partners give up after seconds, and send again: better they hear so than that both sides wait.
+const STORE_DEADLINE: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+struct Receiver {
+    partners: Arc<PartnerKeys>,
+    inbox: Arc<dyn Inbox>,
+    clock: Clock,
+}
+
+/// The route of the partners' callbacks.
+pub fn router(partners: Arc<PartnerKeys>, inbox: Arc<dyn Inbox>, clock: Clock) -> Router {
+    let receiver = Receiver { partners, inbox, clock };
+    Router::new()
+        .route("/webhooks/{partner}", post(receive).fallback(refuse_method))
+        .with_state(receiver)
+}
+
+async fn refuse_method() -> Response {
+    Problem::MethodNotAllowed.into_response()
+}
+
+async fn receive(
+    State(receiver): State<Receiver>,
+    partner: Result<Path<String>, PathRejection>,
+    request: Request<Body>,
+) -> Response {
+    // A name that is no text is one more unknown partner.
+    let partner = partner.map(|Path(name)| name).unwrap_or_default();
+    let (parts, body) = request.into_parts();
+    let taken = match body::read(&parts.headers, body).await {
+        Ok(body) => receiver.take(&partner, &parts.headers, body).await,
+        Err(problem) => {
+            counter!("webhook_unread_total").increment(1);
+            Err(problem)
+        }
+    };
+    taken.map_or_else(Problem::into_response, accept)
+}
+
+fn accept(stored: Stored) -> Response {
+    // The same id with another content is our operator's matter: the partner has nothing to do again.
+    let body = match stored {
+        Stored::New => r#"{"status":"stored"}"#,
+        Stored::Duplicate | Stored::Conflict => r#"{"status":"duplicate"}"#,
+    };
+    (
+        StatusCode::OK,
+        [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+        body,
+    )
+        .into_response()
+}
+
+impl Receiver {
+    async fn take(&self, partner: &str, headers: &HeaderMap, body: Bytes) -> Result<Stored, Problem> {
+        let verified = self
+            .partners
+            .verify(partner, headers, &body, (self.clock)())
+            .map_err(|why| {
+                report_rejection(partner, why);
+                Problem::Unauthorized
+            })?;
+        self.store(to_callback(partner, verified, headers, body)).await
+    }
+
+    async fn store(&self, callback: Callback) -> Result<Stored, Problem> {
+        let (partner, event_id) = (callback.partner.clone(), callback.event_id.clone());
+        let outcome = match tokio::time::timeout(STORE_DEADLINE, self.inbox.store(callback)).await {
+            Ok(Ok(stored)) => {
+                info!(partner, event_id, "callback {event_id} of {partner} taken: {stored:?}");
+                Ok(stored)
+            }
+            Ok(Err(cause)) => {
+                error!(
+                    partner,
+                    event_id, "callback {event_id} of {partner} is not stored: {cause}"
+                );
+                Err(Problem::Unavailable)
+            }
+            Err(_) => {
+                error!(
+                    partner,
+                    event_id, "callback {event_id} of {partner} is not stored in time"
+                );
+                Err(Problem::Unavailable)
+            }
+        };
+        counter!("webhook_verified_total", "partner" => partner, "outcome" => name_outcome(&outcome)).increment(1);
+        outcome
+    }
+}
+
+fn name_outcome(outcome: &Result<Stored, Problem>) -> &'static str {
+    match outcome {
+        Ok(Stored::New) => "stored",
+        Ok(Stored::Duplicate) => "duplicate",
+        Ok(Stored::Conflict) => "conflict",
+        Err(_) => "unavailable",
+    }
+}
+
+/// A partner that is not known gets no label and no log field: its name is whatever a stranger wrote.
+fn report_rejection(partner: &str, why: Rejection) {
+    let partner = if why == Rejection::UnknownPartner || !is_plain(partner) {
+        "-"
+    } else {
+        partner
+    };
+    counter!("webhook_rejected_total", "reason" => why.as_str()).increment(1);
+    warn!(partner, reason = why.as_str(), "callback rejected: {why}");
+}
+
+fn is_plain(name: &str) -> bool {
+    name.len() <= 64
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+fn to_callback(partner: &str, verified: Verified, headers: &HeaderMap, body: Bytes) -> Callback {
+    Callback {
+        partner: partner.to_owned(),
+        event_id: verified.event_id,
+        key_id: verified.key_id,
+        signed_at: Some(verified.signed_at),
+        headers: pick_headers(headers),
+        sha256: Sha256::digest(&body).into(),
+        body,
+    }
+}
+
+/// What helps to understand a callback later. Everything else may be a credential of some proxy.
+fn pick_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let wanted = |name: &str| name.starts_with("webhook-") || name == "content-type" || name == "user-agent";
+    headers
+        .iter()
+        .filter(|(name, _)| wanted(name.as_str()))
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
+}
