@@ -68,7 +68,7 @@ long: ## the tests that take hours: WAYBILL_TEST_LONG=1 deepens every test that 
 
 .PHONY: coverage
 coverage: ## line coverage of the domain and of the workspace, by the tests that need no services
-	tests/tidy/coverage
+	tests/coverage
 
 .PHONY: services
 services: ## start the private services for trials by hand; Ctrl-C ends them
