@@ -1,0 +1,84 @@
+//! Celery's task messages, protocols 1 and 2: strict in what is read, exact in what is written.
+
+mod decode;
+mod fields;
+mod json;
+mod malformed;
+mod repr;
+mod signature;
+mod version_one;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::message::Headers;
+
+pub use malformed::Malformed;
+pub use repr::python_repr;
+pub use signature::Signature;
+
+pub(super) use signature::isoformat;
+
+/// The longest body that is read; RabbitMQ's own limit is set to the same.
+pub const MAX_BODY: usize = 16 * 1024 * 1024;
+
+/// A task message that was understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The task's id. Protocol 1 allows messages without one: they get an id derived from their body.
+    pub id: String,
+    /// The task's name.
+    pub task: String,
+    /// Positional arguments.
+    pub args: Vec<Value>,
+    /// Keyword arguments.
+    pub kwargs: Map<String, Value>,
+    /// What is to follow the task.
+    pub embed: Embed,
+    /// Not before.
+    pub eta: Option<DateTime<Utc>>,
+    /// Not after.
+    pub expires: Option<DateTime<Utc>>,
+    /// How often it was retried.
+    pub retries: u32,
+    /// How long it may run.
+    pub timelimit: TimeLimit,
+    /// The group it belongs to.
+    pub group: Option<String>,
+    /// The first task of its tree.
+    pub root_id: Option<String>,
+    /// The task that sent it.
+    pub parent_id: Option<String>,
+    /// Who sent it, such as `gen24334@host`.
+    pub origin: Option<String>,
+    /// `None` leaves it to the task.
+    pub ignore_result: Option<bool>,
+    /// The queue that wants the result.
+    pub reply_to: Option<String>,
+    /// What the sender finds its result by.
+    pub correlation_id: Option<String>,
+    /// Every header without a field of its own here, such as `traceparent`, `stamps` or `x-death`.
+    pub headers: Headers,
+}
+
+/// Signatures that follow a task, kept as they came.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Embed {
+    /// On success.
+    pub callbacks: Value,
+    /// On failure.
+    pub errbacks: Value,
+    /// The rest of the chain, reversed.
+    pub chain: Value,
+    /// The body of the chord that this task is in the header of.
+    pub chord: Value,
+}
+
+/// Seconds that a task may run. On the wire the hard limit comes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TimeLimit {
+    /// Killed after.
+    pub hard: Option<f64>,
+    /// Told to stop after.
+    pub soft: Option<f64>,
+}

@@ -1,0 +1,186 @@
+//! From a message to a request, or to the reason why it is none.
+
+use serde_json::{Map, Value};
+
+use super::fields::{Field, json_kind, kind};
+use super::malformed::Malformed;
+use super::{Embed, MAX_BODY, Request, json, version_one};
+use crate::celery::message::{HeaderValue, Headers, Message};
+
+impl Request {
+    /// Reads a task message of protocol 1 or 2, or the mix of both that old producers send. Never panics, whatever the bytes.
+    pub fn decode(message: &Message) -> Result<Self, Malformed> {
+        read(message).map_err(|malformed| malformed.named_by(message))
+    }
+}
+
+fn read(message: &Message) -> Result<Request, Malformed> {
+    check_form(message)?;
+    let body = json::parse(&message.body)?;
+    match (message.headers.get("task"), body) {
+        (None | Some(HeaderValue::Null), Value::Object(fields)) => version_one::read(message, fields),
+        (None | Some(HeaderValue::Null), other) => Err(Malformed::wrong(
+            "unknown-message",
+            "headers.task",
+            "a task name, here or in the body",
+            &format!("none, and {} as body", json_kind(&other)),
+        )),
+        (Some(HeaderValue::Text(task)), body) if !task.is_empty() => {
+            let task = task.clone();
+            let (parts, body_fields) = match body {
+                Value::Object(fields) if fields.contains_key("args") => version_one::parts(fields)?,
+                other => (Parts::of_list(other)?, Map::new()),
+            };
+            with_headers(message, task, parts, body_fields)
+        }
+        (Some(other), _) => Err(Malformed::wrong("bad-task", "headers.task", "a task name", kind(other))),
+    }
+}
+
+/// What must be right before a body is looked at: nothing but uncompressed UTF-8 JSON is ever parsed.
+fn check_form(message: &Message) -> Result<(), Malformed> {
+    if message.body.len() > MAX_BODY {
+        let found = format!("{} bytes", message.body.len());
+        return Err(Malformed::wrong("body-too-large", "body", "at most 16 MiB", &found));
+    }
+    let content_type = message.properties.content_type.as_deref().unwrap_or("none");
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        let found = media_type.chars().take(80).collect::<String>();
+        return Err(Malformed::wrong(
+            "unsupported-content-type",
+            "properties.content_type",
+            "application/json",
+            &found,
+        ));
+    }
+    let encoding = message.properties.content_encoding.as_deref().unwrap_or("utf-8");
+    if !["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| encoding.eq_ignore_ascii_case(known)) {
+        let found = encoding.chars().take(80).collect::<String>();
+        return Err(Malformed::wrong(
+            "unsupported-content-encoding",
+            "properties.content_encoding",
+            "utf-8",
+            &found,
+        ));
+    }
+    match message.headers.get("compression") {
+        None | Some(HeaderValue::Null) => Ok(()),
+        Some(value) => {
+            let found = value.as_text().unwrap_or(kind(value)).chars().take(80).collect::<String>();
+            Err(Malformed::wrong("compressed", "headers.compression", "a body that is not compressed", &found))
+        }
+    }
+}
+
+/// The three parts of a body.
+pub(super) struct Parts {
+    pub(super) args: Vec<Value>,
+    pub(super) kwargs: Map<String, Value>,
+    pub(super) embed: Embed,
+}
+
+impl Parts {
+    fn of_list(body: Value) -> Result<Self, Malformed> {
+        let elements = match body {
+            Value::Array(elements) => elements,
+            other => {
+                return Err(Malformed::wrong("body-not-list", "body", "[args, kwargs, embed]", json_kind(&other)));
+            }
+        };
+        let found = elements.len();
+        let [args, kwargs, embed] = <[Value; 3]>::try_from(elements).map_err(|_| {
+            let reason = if found == 2 { "body-two-elements" } else { "body-wrong-length" };
+            Malformed::wrong(reason, "body", "[args, kwargs, embed]", &format!("{found} elements"))
+        })?;
+        Ok(Self {
+            args: list(args, "body[0]")?,
+            kwargs: object(kwargs, "body[1]")?,
+            embed: Embed::read(embed)?,
+        })
+    }
+}
+
+pub(super) fn list(value: Value, place: &str) -> Result<Vec<Value>, Malformed> {
+    match value {
+        Value::Array(items) => Ok(items),
+        other => Err(Malformed::wrong("args-not-list", place, "a list", json_kind(&other))),
+    }
+}
+
+pub(super) fn object(value: Value, place: &str) -> Result<Map<String, Value>, Malformed> {
+    match value {
+        Value::Object(entries) => Ok(entries),
+        other => Err(Malformed::wrong("kwargs-not-object", place, "an object", json_kind(&other))),
+    }
+}
+
+impl Embed {
+    fn read(value: Value) -> Result<Self, Malformed> {
+        let mut entries = match value {
+            Value::Null => Map::new(),
+            Value::Object(entries) => entries,
+            other => return Err(Malformed::wrong("embed-not-object", "body[2]", "an object", json_kind(&other))),
+        };
+        Self::from_fields(&mut entries, "body[2]")
+    }
+
+    /// Each of the four is null, a signature (the chord) or a list of signatures (the others).
+    pub(super) fn from_fields(entries: &mut Map<String, Value>, place: &str) -> Result<Self, Malformed> {
+        let mut signatures = |name: &str| {
+            let value = entries.remove(name).unwrap_or_default();
+            let good = match &value {
+                Value::Null => true,
+                Value::Object(_) => name == "chord",
+                Value::Array(items) => name != "chord" && items.iter().all(Value::is_object),
+                _ => false,
+            };
+            let expected = if name == "chord" { "a signature or null" } else { "a list of signatures or null" };
+            good.then_some(value.clone())
+                .ok_or_else(|| Malformed::wrong("bad-embed", format!("{place}.{name}"), expected, json_kind(&value)))
+        };
+        Ok(Self {
+            callbacks: signatures("callbacks")?,
+            errbacks: signatures("errbacks")?,
+            chain: signatures("chain")?,
+            chord: signatures("chord")?,
+        })
+    }
+}
+
+/// Headers win over the fields of a body that carries them too.
+fn with_headers(message: &Message, task: String, parts: Parts, mut body: Map<String, Value>) -> Result<Request, Malformed> {
+    let mut headers = message.headers.clone();
+    let mut field = |name: &str| {
+        let from_body = body.remove(name);
+        Field::take(&mut headers, name).or(|| Field::from_json(format!("body.{name}"), from_body))
+    };
+    let id = field("id").text("bad-id")?.filter(|id| !id.is_empty());
+    let Some(id) = id else {
+        return Err(Malformed::wrong("missing-id", "headers.id", "the task's id", "none"));
+    };
+    let request = Request {
+        id,
+        task,
+        args: parts.args,
+        kwargs: parts.kwargs,
+        embed: parts.embed,
+        eta: field("eta").instant("bad-eta")?,
+        expires: field("expires").instant("bad-expires")?,
+        retries: field("retries").count("bad-retries")?,
+        timelimit: field("timelimit").timelimit()?,
+        group: field("group").text("bad-header")?,
+        root_id: field("root_id").text("bad-header")?,
+        parent_id: field("parent_id").text("bad-header")?,
+        origin: field("origin").text("bad-header")?,
+        ignore_result: field("ignore_result").flag("bad-header")?,
+        reply_to: message.properties.reply_to.clone(),
+        correlation_id: message.properties.correlation_id.clone(),
+        headers: Headers::new(),
+    };
+    headers.remove("task");
+    Ok(Request { headers, ..request })
+}
+
+#[cfg(test)]
+mod tests;
