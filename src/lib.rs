@@ -1,1 +1,4 @@
 //! placeholder
+
+pub mod partner_sim;
+pub mod template;

@@ -203,7 +203,9 @@ impl Pattern {
         };
         (2..=64).contains(&name.len())
             && name.bytes().next().is_some_and(is_letter)
-            && name.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit() || byte == joint)
+            && name
+                .bytes()
+                .all(|byte| is_letter(byte) || byte.is_ascii_digit() || byte == joint)
     }
 
     fn expected(self) -> &'static str {

@@ -1,0 +1,44 @@
+//! A published graph: checked, with the identity of what was written.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use waybill_domain::Graph;
+
+use super::canonical;
+
+/// One version of a machine's graph as the template publishes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    graph: Arc<Graph>,
+    canonical_json: String,
+    sha256: String,
+}
+
+impl Published {
+    pub(super) fn new(graph: Graph, body: &Value) -> Self {
+        let canonical_json = canonical::to_string(body);
+        let sha256 = hex::encode(Sha256::digest(&canonical_json));
+        Self {
+            graph: Arc::new(graph),
+            canonical_json,
+            sha256,
+        }
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// The document as canonical JSON: keys sorted, no spaces.
+    pub fn canonical_json(&self) -> &str {
+        &self.canonical_json
+    }
+
+    /// SHA-256 of that, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
