@@ -5,7 +5,7 @@
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use rand::RngExt as _;
 use secrecy::{ExposeSecret as _, SecretBox};
 use sha2::Sha256;

@@ -1,0 +1,108 @@
+//! The store: what must survive a crash, on PostgreSQL or SQLite. All SQL of Waybill is in here.
+
+mod audit;
+mod cases;
+mod chain;
+pub mod committer;
+mod crypt;
+mod db;
+mod dead;
+mod due;
+mod messages;
+mod migrate;
+mod orders;
+mod read;
+pub mod record;
+mod sql;
+mod unit;
+mod versions;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use serde_json::Value as Json;
+use tokio::sync::RwLock;
+use uuid::Uuid;
+use waybill_domain::OrderId;
+
+pub use audit::{Audit, Finding};
+pub use cases::CaseFilter;
+pub use chain::digest;
+pub use crypt::{Crypt, CryptError, DataKey, Place};
+pub use db::{Db, DbError};
+pub use dead::DeadFilter;
+pub use due::{DueDeadline, Lag};
+pub use migrate::MigrateError;
+pub use orders::{LogEntry, OrderFilter, Stored};
+pub use unit::{Needs, Unit, Writes};
+
+/// Namespace of the ids that are derived.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7761_7962_696c_6c00_8000_6566_6665_6374);
+
+/// The id of an effect, and of the task that carries it: derived, so that twice is once.
+pub fn effect_id(order_id: OrderId, sequence: i64, effect: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{order_id}/{sequence}/{effect}").as_bytes())
+}
+
+/// The database, its clock and the data keys.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Db,
+    crypt: Arc<Crypt>,
+    clock: Arc<RwLock<ClockSample>>,
+    offset: TimeDelta,
+}
+
+/// The database's clock, read once in a while and carried on by a clock that never jumps.
+#[derive(Debug, Clone, Copy)]
+struct ClockSample {
+    database: DateTime<Utc>,
+    read_at: Instant,
+}
+
+/// How long a sample of the database's clock is carried on.
+const CLOCK_SAMPLE: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// On this database, with these keys. `offset` moves the clock, in tests.
+    pub async fn open(db: Db, crypt: Arc<Crypt>, offset: TimeDelta) -> Result<Self, DbError> {
+        let sample = ClockSample { database: db.clock().await?, read_at: Instant::now() };
+        Ok(Self { db, crypt, clock: Arc::new(RwLock::new(sample)), offset })
+    }
+
+    /// The database's clock (plus the offset of tests), to the microsecond. Every deadline is armed and fired by it.
+    pub async fn now(&self) -> Result<DateTime<Utc>, DbError> {
+        let sample = *self.clock.read().await;
+        let age = sample.read_at.elapsed();
+        let now = if age < CLOCK_SAMPLE {
+            sample.database + age
+        } else {
+            let database = self.db.clock().await?;
+            *self.clock.write().await = ClockSample { database, read_at: Instant::now() };
+            database
+        };
+        Ok((now + self.offset).trunc_subsecs(6))
+    }
+
+    /// The database, for `doctor` and tests.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The data keys.
+    pub fn crypt(&self) -> &Crypt {
+        &self.crypt
+    }
+
+    /// Encrypts JSON for its place.
+    pub fn seal(&self, place: Place<'_>, value: &Json) -> Vec<u8> {
+        self.crypt.seal(place, value.to_string().as_bytes())
+    }
+
+    /// Decrypts JSON of its place.
+    pub fn unseal(&self, place: Place<'_>, blob: &[u8]) -> Result<Json, CryptError> {
+        let plain = self.crypt.open(place, blob)?;
+        serde_json::from_slice(&plain).map_err(|_| CryptError::Unopenable(format!("{}.{}", place.table, place.column)))
+    }
+}

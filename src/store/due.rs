@@ -1,0 +1,112 @@
+//! What is due: deadlines, effects to publish, messages to give back; and how far behind we are.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use waybill_domain::{EventName, OrderId};
+
+use super::Store;
+use super::db::DbError;
+use super::messages::stored_message;
+use super::read::{EFFECT_COLUMNS, effect};
+use super::record::{Effect, StoredMessage};
+
+/// A deadline whose time has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueDeadline {
+    /// Whose.
+    pub order_id: OrderId,
+    /// Sequence of the transition that armed it.
+    pub sequence: i64,
+    /// What happens now.
+    pub event: EventName,
+}
+
+/// How far behind the outbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// Effects that are due and not published.
+    pub waiting: i64,
+    /// The oldest of them is due since.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// What has just been committed is published by the process that committed it; only later does the relay look after it.
+const HEAD_START: TimeDelta = TimeDelta::seconds(3);
+/// A task of ours that nobody finished for so long is published again: its broker may have lost it. Twice is once.
+const FORGOTTEN: TimeDelta = TimeDelta::minutes(15);
+
+impl Store {
+    /// Deadlines that are due.
+    pub async fn due_deadlines(&self, limit: i64) -> Result<Vec<DueDeadline>, DbError> {
+        let now = self.now().await?;
+        let rows = self
+            .db
+            .rows(
+                "SELECT order_id, sequence, event FROM deadlines WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
+                vec![now.into(), limit.into()],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(DueDeadline {
+                    order_id: OrderId(row.uuid("order_id")?),
+                    sequence: row.int("sequence")?,
+                    event: EventName::from(row.text("event")?),
+                })
+            })
+            .collect()
+    }
+
+    /// Effects that are due and that no older, never published effect of the same order holds back.
+    pub async fn due_effects(&self, limit: i64) -> Result<Vec<Effect>, DbError> {
+        let now = self.now().await?;
+        let sql = format!(
+            "SELECT {EFFECT_COLUMNS} FROM effects f WHERE f.state = 'requested' AND f.due_at <= $1
+             AND (f.created_at <= $2 OR f.due_at > f.created_at)
+             AND NOT EXISTS (SELECT 1 FROM effects e WHERE e.order_id = f.order_id AND e.state = 'requested' AND e.published_at IS NULL
+                AND f.published_at IS NULL AND (e.sequence, e.ordinal) < (f.sequence, f.ordinal))
+             ORDER BY f.due_at LIMIT $3"
+        );
+        let values = vec![now.into(), (now - HEAD_START).into(), limit.into()];
+        self.db.rows(&sql, values).await?.iter().map(effect).collect()
+    }
+
+    /// Effects that were published long ago and that nobody finished.
+    pub async fn forgotten_effects(&self, limit: i64) -> Result<Vec<Effect>, DbError> {
+        let before = self.now().await? - FORGOTTEN;
+        let sql = format!(
+            "SELECT {EFFECT_COLUMNS} FROM effects f WHERE f.state IN ('sent', 'running') AND f.published_at <= $1
+             AND (f.lease_until IS NULL OR f.lease_until <= $1) AND f.due_at <= $1 ORDER BY f.due_at LIMIT $2"
+        );
+        self.db.rows(&sql, vec![before.into(), limit.into()]).await?.iter().map(effect).collect()
+    }
+
+    /// Messages that waited for their time.
+    pub async fn due_messages(&self, limit: i64) -> Result<Vec<StoredMessage>, DbError> {
+        let now = self.now().await?;
+        let rows = self
+            .db
+            .rows(
+                "SELECT message_id, queue, message, due_at, 0 AS attempts FROM parked_messages WHERE due_at <= $1
+                 ORDER BY due_at LIMIT $2",
+                vec![now.into(), limit.into()],
+            )
+            .await?;
+        rows.iter().map(stored_message).collect()
+    }
+
+    /// How far behind the outbox is.
+    pub async fn lag(&self) -> Result<Lag, DbError> {
+        let now = self.now().await?;
+        let row = self
+            .db
+            .row(
+                "SELECT COUNT(*) AS waiting, MIN(due_at) AS oldest FROM effects WHERE state = 'requested' AND due_at <= $1",
+                vec![now.into()],
+            )
+            .await?;
+        match row {
+            Some(row) => Ok(Lag { waiting: row.int("waiting")?, oldest: row.opt_time("oldest")? }),
+            None => Ok(Lag { waiting: 0, oldest: None }),
+        }
+    }
+}

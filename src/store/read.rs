@@ -1,0 +1,316 @@
+//! What a unit of work reads under lock; every statement in the order of its keys.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
+
+use uuid::Uuid;
+use waybill_domain::OrderId;
+
+use super::db::{DbError, Row, Tx, Value};
+use super::record::{
+    Callback, CallbackState, Case, Effect, EffectState, InboxRow, Loaded, Ordering, Payment, PaymentState, Token,
+};
+use super::sql;
+use super::unit::{ORDER_COLUMNS, loaded};
+
+fn undecodable(column: &str, text: &str) -> DbError {
+    DbError::Failed(sqlx::Error::Decode(format!("{column} holds {text:?}").into()))
+}
+
+fn collect<K: Eq + Hash, V>(
+    rows: Vec<Row>,
+    pair: impl Fn(&Row) -> Result<(K, V), DbError>,
+) -> Result<HashMap<K, V>, DbError> {
+    rows.iter().map(pair).collect()
+}
+
+pub(super) async fn inbox(
+    tx: &mut Tx,
+    keys: &[(&'static str, String)],
+) -> Result<HashMap<(&'static str, String), InboxRow>, DbError> {
+    let wanted = keys.iter().map(|(source, key)| vec![(*source).into(), key.as_str().into()]).collect();
+    let rows = sql::with_values(
+        tx,
+        "SELECT i.source, i.key, i.order_id, i.sequence, i.outcome, i.payload_hash FROM inbox i JOIN",
+        wanted,
+        "AS v ON i.source = v.column1 AND i.key = v.column2",
+    )
+    .await?;
+    collect(rows, |row| {
+        let name = row.text("source")?;
+        let source = keys.iter().map(|(source, _)| *source).find(|source| *source == name);
+        let source = source.ok_or_else(|| undecodable("source", &name))?;
+        let key = row.text("key")?;
+        let row = InboxRow {
+            source,
+            key: key.clone(),
+            order_id: row.opt_uuid("order_id")?.map(OrderId),
+            sequence: row.opt_int("sequence")?,
+            outcome: row.text("outcome")?,
+            payload_hash: row.bytes("payload_hash")?,
+        };
+        Ok(((source, key), row))
+    })
+}
+
+pub(super) async fn orders(
+    tx: &mut Tx,
+    ids: BTreeSet<OrderId>,
+    lock: &str,
+) -> Result<HashMap<OrderId, Loaded>, DbError> {
+    let of = if lock.is_empty() { "" } else { " OF i" };
+    let rows = sql::with_keys(
+        tx,
+        &format!("SELECT {ORDER_COLUMNS} WHERE i.id IN"),
+        ids.into_iter().map(|id| id.0.into()).collect(),
+        &format!(" ORDER BY i.id{lock}{of}"),
+    )
+    .await?;
+    collect(rows, |row| {
+        let order = loaded(row)?;
+        Ok((order.order.id, order))
+    })
+}
+
+pub(super) async fn orderings(
+    tx: &mut Tx,
+    ids: BTreeSet<String>,
+    lock: &str,
+) -> Result<HashMap<String, Ordering>, DbError> {
+    let of = if lock.is_empty() { "" } else { " OF o" };
+    let rows = sql::with_keys(
+        tx,
+        "SELECT o.ordering_id,
+         (SELECT d.order_id FROM delivery_orders d WHERE d.ordering_id = o.ordering_id AND d.live) AS live_order_id,
+         (SELECT COUNT(*) FROM delivery_orders d WHERE d.ordering_id = o.ordering_id) AS attempts
+         FROM orderings o WHERE o.ordering_id IN",
+        ids.into_iter().map(Value::from).collect(),
+        &format!(" ORDER BY o.ordering_id{lock}{of}"),
+    )
+    .await?;
+    collect(rows, |row| {
+        let ordering =
+            Ordering { live_order_id: row.opt_uuid("live_order_id")?.map(OrderId), attempts: row.int("attempts")? };
+        Ok((row.text("ordering_id")?, ordering))
+    })
+}
+
+pub(super) async fn payments(
+    tx: &mut Tx,
+    ids: BTreeSet<String>,
+    lock: &str,
+) -> Result<HashMap<String, Payment>, DbError> {
+    let rows = sql::with_keys(
+        tx,
+        "SELECT payment_id, ordering_id, event_key, state, minor_units, currency, refunded_units FROM payments WHERE payment_id IN",
+        ids.into_iter().map(Value::from).collect(),
+        &format!(" ORDER BY payment_id{lock}"),
+    )
+    .await?;
+    collect(rows, |row| {
+        let state = row.text("state")?;
+        let payment = Payment {
+            payment_id: row.text("payment_id")?,
+            ordering_id: row.text("ordering_id")?,
+            event_key: row.text("event_key")?,
+            state: PaymentState::parse(&state).ok_or_else(|| undecodable("payments.state", &state))?,
+            minor_units: row.int("minor_units")?,
+            currency: row.text("currency")?,
+            refunded_units: row.int("refunded_units")?,
+        };
+        Ok((payment.payment_id.clone(), payment))
+    })
+}
+
+pub(super) const EFFECT_COLUMNS: &str = "effect_id, order_id, sequence, ordinal, name, subject, state, attempts, due_at, published_at,
+    lease_until, finished_at, cause, created_at";
+
+pub(super) fn effect(row: &Row) -> Result<Effect, DbError> {
+    let state = row.text("state")?;
+    Ok(Effect {
+        effect_id: row.uuid("effect_id")?,
+        order_id: row.opt_uuid("order_id")?.map(OrderId),
+        sequence: row.int("sequence")?,
+        ordinal: row.int("ordinal")?,
+        name: row.text("name")?,
+        subject: row.opt_uuid("subject")?,
+        state: EffectState::parse(&state).ok_or_else(|| undecodable("effects.state", &state))?,
+        attempts: row.int("attempts")?,
+        due_at: row.time("due_at")?,
+        published_at: row.opt_time("published_at")?,
+        lease_until: row.opt_time("lease_until")?,
+        finished_at: row.opt_time("finished_at")?,
+        cause: row.opt_text("cause")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+pub(super) async fn effects(
+    tx: &mut Tx,
+    ids: BTreeSet<Uuid>,
+    of_orders: BTreeSet<OrderId>,
+    lock: &str,
+) -> Result<HashMap<Uuid, Effect>, DbError> {
+    let mut rows = sql::with_keys(
+        tx,
+        &format!("SELECT {EFFECT_COLUMNS} FROM effects WHERE effect_id IN"),
+        ids.into_iter().map(Value::from).collect(),
+        &format!(" ORDER BY effect_id{lock}"),
+    )
+    .await?;
+    rows.extend(
+        sql::with_keys(
+            tx,
+            &format!("SELECT {EFFECT_COLUMNS} FROM effects WHERE state <> 'done' AND order_id IN"),
+            of_orders.into_iter().map(|id| id.0.into()).collect(),
+            &format!(" ORDER BY effect_id{lock}"),
+        )
+        .await?,
+    );
+    collect(rows, |row| {
+        let effect = effect(row)?;
+        Ok((effect.effect_id, effect))
+    })
+}
+
+pub(super) async fn callback_ids(
+    tx: &mut Tx,
+    keys: BTreeSet<(String, String)>,
+) -> Result<HashMap<(String, String), Uuid>, DbError> {
+    let rows = sql::with_values(
+        tx,
+        "SELECT c.partner, c.event_id, c.callback_id FROM callbacks c JOIN",
+        keys.into_iter().map(|(partner, id)| vec![partner.into(), id.into()]).collect(),
+        "AS v ON c.partner = v.column1 AND c.event_id = v.column2",
+    )
+    .await?;
+    collect(rows, |row| Ok(((row.text("partner")?, row.text("event_id")?), row.uuid("callback_id")?)))
+}
+
+pub(super) const CALLBACK_COLUMNS: &str = "callback_id, partner, event_id, key_id, signed_at, received_at, headers, body, sha256, state,
+    detail, order_id, parked_until, settled_at";
+
+pub(super) fn callback(row: &Row) -> Result<Callback, DbError> {
+    let state = row.text("state")?;
+    Ok(Callback {
+        callback_id: row.uuid("callback_id")?,
+        partner: row.text("partner")?,
+        event_id: row.text("event_id")?,
+        key_id: row.text("key_id")?,
+        signed_at: row.opt_time("signed_at")?,
+        received_at: row.time("received_at")?,
+        headers: row.json("headers")?,
+        body: row.bytes("body")?,
+        sha256: row.bytes("sha256")?,
+        state: CallbackState::parse(&state).ok_or_else(|| undecodable("callbacks.state", &state))?,
+        detail: row.opt_text("detail")?,
+        order_id: row.opt_uuid("order_id")?.map(OrderId),
+        parked_until: row.opt_time("parked_until")?,
+        settled_at: row.opt_time("settled_at")?,
+    })
+}
+
+pub(super) async fn callbacks(
+    tx: &mut Tx,
+    ids: BTreeSet<Uuid>,
+    lock: &str,
+) -> Result<HashMap<Uuid, Callback>, DbError> {
+    let rows = sql::with_keys(
+        tx,
+        &format!("SELECT {CALLBACK_COLUMNS} FROM callbacks WHERE callback_id IN"),
+        ids.into_iter().map(Value::from).collect(),
+        &format!(" ORDER BY callback_id{lock}"),
+    )
+    .await?;
+    collect(rows, |row| {
+        let callback = callback(row)?;
+        Ok((callback.callback_id, callback))
+    })
+}
+
+pub(super) async fn tokens(
+    tx: &mut Tx,
+    hashes: BTreeSet<Vec<u8>>,
+    lock: &str,
+) -> Result<HashMap<Vec<u8>, Token>, DbError> {
+    let rows = sql::with_keys(
+        tx,
+        "SELECT token_hash, order_id, sequence, purpose, expires_at, answer, answered_at FROM confirmation_tokens WHERE token_hash IN",
+        hashes.into_iter().map(Value::from).collect(),
+        &format!(" ORDER BY token_hash{lock}"),
+    )
+    .await?;
+    collect(rows, |row| {
+        let token = token(row)?;
+        Ok((token.token_hash.clone(), token))
+    })
+}
+
+pub(super) fn token(row: &Row) -> Result<Token, DbError> {
+    Ok(Token {
+        token_hash: row.bytes("token_hash")?,
+        order_id: OrderId(row.uuid("order_id")?),
+        sequence: row.int("sequence")?,
+        purpose: row.text("purpose")?,
+        expires_at: row.time("expires_at")?,
+        answer: row.opt_text("answer")?,
+        answered_at: row.opt_time("answered_at")?,
+    })
+}
+
+pub(super) const CASE_COLUMNS: &str = "case_id, kind, subject, order_id, reason, detail, opened_at, claimed_by, claimed_at, closed_by,
+    closed_at, note";
+
+pub(super) fn case(row: &Row) -> Result<Case, DbError> {
+    Ok(Case {
+        case_id: row.uuid("case_id")?,
+        kind: row.text("kind")?,
+        subject: row.text("subject")?,
+        order_id: row.opt_uuid("order_id")?.map(OrderId),
+        reason: row.text("reason")?,
+        detail: row.json("detail")?,
+        opened_at: row.time("opened_at")?,
+        claimed_by: row.opt_text("claimed_by")?,
+        claimed_at: row.opt_time("claimed_at")?,
+        closed_by: row.opt_text("closed_by")?,
+        closed_at: row.opt_time("closed_at")?,
+        note: row.opt_text("note")?,
+    })
+}
+
+pub(super) async fn cases(tx: &mut Tx, ids: BTreeSet<Uuid>, lock: &str) -> Result<HashMap<Uuid, Case>, DbError> {
+    let rows = sql::with_keys(
+        tx,
+        &format!("SELECT {CASE_COLUMNS} FROM operator_cases WHERE case_id IN"),
+        ids.into_iter().map(Value::from).collect(),
+        &format!(" ORDER BY case_id{lock}"),
+    )
+    .await?;
+    collect(rows, |row| {
+        let case = case(row)?;
+        Ok((case.case_id, case))
+    })
+}
+
+pub(super) async fn numbers(
+    tx: &mut Tx,
+    numbers: BTreeSet<(String, String)>,
+) -> Result<HashMap<(String, String), OrderId>, DbError> {
+    let rows = sql::with_values(
+        tx,
+        "SELECT d.partner, d.partner_order_number, d.order_id FROM delivery_orders d JOIN",
+        numbers.into_iter().map(|(partner, number)| vec![partner.into(), number.into()]).collect(),
+        "AS v ON d.partner = v.column1 AND d.partner_order_number = v.column2 WHERE d.live",
+    )
+    .await?;
+    collect(rows, |row| {
+        Ok(((row.text("partner")?, row.text("partner_order_number")?), OrderId(row.uuid("order_id")?)))
+    })
+}
+
+pub(super) async fn digests(tx: &mut Tx, digests: BTreeSet<Vec<u8>>) -> Result<HashSet<Vec<u8>>, DbError> {
+    let keys = digests.into_iter().map(Value::from).collect();
+    let rows =
+        sql::with_keys(tx, "SELECT digest FROM quarantine WHERE replayed_at IS NULL AND digest IN", keys, "").await?;
+    rows.iter().map(|row| row.bytes("digest")).collect()
+}
