@@ -1,0 +1,414 @@
+//! The simulator over real HTTP: a client books, a receiver takes the callbacks.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::{Value, json};
+
+use super::*;
+
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// A callback as it arrived.
+#[derive(Debug, Clone)]
+struct Heard {
+    kind: String,
+    id: String,
+    genuine: bool,
+    body: Value,
+}
+
+/// Takes callbacks; the first `refuses` of them are answered by 503.
+#[derive(Debug, Clone, Default)]
+struct Receiver {
+    heard: Arc<Mutex<Vec<Heard>>>,
+    refuses: Arc<Mutex<u32>>,
+}
+
+impl Receiver {
+    async fn start(refuses: u32) -> (Self, String) {
+        let receiver = Self {
+            refuses: Arc::new(Mutex::new(refuses)),
+            ..Self::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/webhooks/simulator", listener.local_addr().unwrap());
+        let router = Router::new()
+            .route("/webhooks/simulator", post(take))
+            .with_state(receiver.clone());
+        tokio::spawn(axum::serve(listener, router).into_future());
+        (receiver, url)
+    }
+
+    fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        self.heard().into_iter().map(|heard| heard.kind).collect()
+    }
+}
+
+async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "application/json");
+    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp").parse().unwrap());
+    let expected = SECRET.parse::<CallbackSecret>().unwrap().sign(&id, timestamp, &body);
+    let genuine = header("webhook-signature") == expected;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let kind = body["type"].as_str().unwrap().to_owned();
+    receiver.heard.lock().unwrap().push(Heard {
+        kind,
+        id,
+        genuine,
+        body,
+    });
+    let mut refuses = receiver.refuses.lock().unwrap();
+    if *refuses > 0 {
+        *refuses -= 1;
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    if genuine {
+        StatusCode::OK
+    } else {
+        StatusCode::UNAUTHORIZED
+    }
+}
+
+fn quick() -> SimulatorOptions {
+    let options = SimulatorOptions::honest(SECRET.parse().unwrap());
+    SimulatorOptions {
+        walk_delay: Duration::from_millis(20),
+        ..options
+    }
+}
+
+async fn start(options: SimulatorOptions) -> Simulator {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Simulator::start(options).await.unwrap()
+}
+
+async fn book(simulator: &Simulator, reference: &str, key: &str, callback_url: &str) -> (u16, Value) {
+    let booking =
+        json!({"reference": reference, "pickup": {}, "dropoff": {}, "parcels": [{}], "callback_url": callback_url});
+    let request = reqwest::Client::new().post(format!("{}/v1/deliveries", simulator.base_url()));
+    let response = request
+        .header("Idempotency-Key", key)
+        .json(&booking)
+        .send()
+        .await
+        .unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+async fn get(simulator: &Simulator, path: &str) -> (u16, Value) {
+    let response = reqwest::get(format!("{}{path}", simulator.base_url())).await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+async fn cancel(simulator: &Simulator, id: &Value) -> u16 {
+    let url = format!("{}/v1/deliveries/{}", simulator.base_url(), id.as_str().unwrap());
+    reqwest::Client::new()
+        .delete(url)
+        .send()
+        .await
+        .unwrap()
+        .status()
+        .as_u16()
+}
+
+/// Waits until the ledger has come to rest, ten seconds at most.
+async fn at_rest(simulator: &Simulator, finished: u64) -> Summary {
+    for _ in 0..1_000 {
+        let summary = simulator.summary();
+        let ended = summary.callbacks_told + summary.callbacks_given_up;
+        if ended >= finished && summary.callbacks_pending == 0 {
+            return summary;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it does not come to rest: {:?}", simulator.summary());
+}
+
+#[tokio::test]
+async fn a_booking_walks_to_the_door_and_is_told_leg_by_leg() {
+    let (receiver, url) = Receiver::start(0).await;
+    let simulator = start(quick()).await;
+
+    let (status, booking) = book(&simulator, "o-1", "o-1:book", &url).await;
+    let summary = at_rest(&simulator, 2).await;
+
+    assert_eq!((status, &booking["status"]), (201, &json!("booked")));
+    assert!(booking["tracking_url"].as_str().unwrap().starts_with("https://"));
+    assert_eq!(receiver.kinds(), ["delivery.picked_up", "delivery.delivered"]);
+    let heard = receiver.heard();
+    assert!(
+        heard
+            .iter()
+            .all(|heard| heard.genuine && heard.body["data"]["reference"] == "o-1")
+    );
+    assert!(heard[0].body["data"]["partner_order_number"].is_string());
+    assert_eq!(heard[1].body["data"]["partner_order_number"], Value::Null);
+    assert_eq!(
+        (summary.bookings, summary.delivered, summary.double_bookings),
+        (1, 1, 0)
+    );
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_booking_twice_is_one_delivery() {
+    let simulator = start(quick()).await;
+
+    let first = book(&simulator, "o-1", "o-1:book", "http://127.0.0.1:1/").await;
+    let again = book(&simulator, "o-1", "o-1:book", "http://127.0.0.1:1/").await;
+
+    assert_eq!(first.1["id"], again.1["id"]);
+    assert_eq!(
+        (simulator.summary().bookings, simulator.summary().double_bookings),
+        (1, 0)
+    );
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn another_key_for_the_same_reference_is_a_double_booking_in_the_ledger() {
+    let simulator = start(quick()).await;
+
+    let first = book(&simulator, "o-1", "o-1:book", "http://127.0.0.1:1/").await;
+    let again = book(&simulator, "o-1", "o-1:book:2", "http://127.0.0.1:1/").await;
+
+    assert_eq!(first.1["id"], again.1["id"], "the partner carries it once all the same");
+    let (_, summary) = get(&simulator, "/_ledger/summary").await;
+    assert_eq!(
+        (&summary["bookings"], &summary["double_bookings"]),
+        (&json!(1), &json!(1))
+    );
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn a_callback_is_told_until_it_is_taken_under_one_id() {
+    let (receiver, url) = Receiver::start(3).await;
+    let simulator = start(quick()).await;
+
+    book(&simulator, "o-1", "o-1:book", &url).await;
+    at_rest(&simulator, 2).await;
+
+    let heard = receiver.heard();
+    let ids: BTreeSet<_> = heard
+        .iter()
+        .filter(|heard| heard.kind == "delivery.picked_up")
+        .map(|heard| &heard.id)
+        .collect();
+    assert_eq!((heard.len(), ids.len()), (5, 1));
+    let (_, ledger) = get(&simulator, "/_ledger").await;
+    let attempts: Vec<_> = ledger[0]["callbacks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|told| (&told["status"], &told["attempt"]))
+        .collect();
+    assert_eq!(
+        json!(attempts),
+        json!([[503, 1], [503, 2], [503, 3], [200, 4], [200, 1]])
+    );
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn it_tells_twice_out_of_order_and_with_forged_copies() {
+    let (receiver, url) = Receiver::start(0).await;
+    let simulator = start(SimulatorOptions {
+        duplicate: 1.0,
+        reorder: 1.0,
+        wrong_signature: 1.0,
+        ..quick()
+    })
+    .await;
+
+    book(&simulator, "o-1", "o-1:book", &url).await;
+    at_rest(&simulator, 2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+
+    let genuine: Vec<_> = receiver
+        .heard()
+        .into_iter()
+        .filter(|heard| heard.genuine)
+        .map(|heard| heard.kind)
+        .collect();
+    assert_eq!(
+        genuine,
+        [
+            "delivery.delivered",
+            "delivery.delivered",
+            "delivery.picked_up",
+            "delivery.picked_up"
+        ]
+    );
+    assert_eq!(receiver.heard().iter().filter(|heard| !heard.genuine).count(), 2);
+    let ids: BTreeSet<_> = receiver.heard().into_iter().map(|heard| heard.id).collect();
+    assert_eq!(ids.len(), 2, "every copy has the id of the true one");
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_delivery_has_a_reason_of_the_list() {
+    let (receiver, url) = Receiver::start(0).await;
+    let simulator = start(SimulatorOptions { fail: 1.0, ..quick() }).await;
+
+    for number in 0..20 {
+        book(&simulator, &format!("o-{number}"), &format!("o-{number}:book"), &url).await;
+    }
+    at_rest(&simulator, 20).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+
+    let failed: Vec<_> = receiver
+        .heard()
+        .into_iter()
+        .filter(|heard| heard.kind == "delivery.failed")
+        .collect();
+    let reasons = failed
+        .iter()
+        .map(|heard| heard.body["data"]["failure_reason"].as_str().unwrap());
+    assert!(
+        reasons
+            .clone()
+            .all(|reason| waybill_domain::FailureReason::parse(reason).is_some())
+    );
+    assert_eq!((failed.len(), simulator.summary().failed), (20, 20));
+    assert!(
+        receiver.kinds().iter().any(|kind| kind == "delivery.picked_up"),
+        "some fail only at the door"
+    );
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_after_booking_has_booked_all_the_same() {
+    let simulator = start(SimulatorOptions {
+        error_after_booking: 1.0,
+        ..quick()
+    })
+    .await;
+
+    let (status, _) = book(&simulator, "o-1", "o-1:book", "http://127.0.0.1:1/").await;
+    let (_, found) = get(&simulator, "/v1/deliveries?reference=o-1").await;
+    let (_, none) = get(&simulator, "/v1/deliveries?reference=o-2").await;
+
+    assert_eq!(status, 500);
+    assert_eq!(found["items"][0]["reference"], "o-1");
+    assert_eq!(none, json!({"items": []}));
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn a_booking_that_hangs_is_made_or_not_and_can_be_looked_up() {
+    let simulator = start(SimulatorOptions { hang: 1.0, ..quick() }).await;
+
+    for number in 0..20 {
+        let reference = format!("o-{number}");
+        let booking = book(&simulator, &reference, "key", "http://127.0.0.1:1/");
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), booking).await.is_err(),
+            "{reference} was answered"
+        );
+    }
+
+    let bookings = simulator.summary().bookings;
+    assert!((1..20).contains(&bookings), "{bookings} of 20 were made");
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn a_delivery_can_be_cancelled_until_it_is_picked_up() {
+    let (receiver, url) = Receiver::start(0).await;
+    let simulator = start(SimulatorOptions {
+        walk_delay: Duration::from_millis(300),
+        ..quick()
+    })
+    .await;
+    let (_, early) = book(&simulator, "o-early", "o-early:book", &url).await;
+    let (_, late) = book(&simulator, "o-late", "o-late:book", &url).await;
+
+    let first = cancel(&simulator, &early["id"]).await;
+    let again = cancel(&simulator, &early["id"]).await;
+    at_rest(&simulator, 3).await;
+    let too_late = cancel(&simulator, &late["id"]).await;
+    let unknown = cancel(&simulator, &json!("dlv_nobody")).await;
+
+    assert_eq!([first, again, too_late, unknown], [204, 204, 409, 404]);
+    let told: Vec<_> = receiver
+        .heard()
+        .into_iter()
+        .filter(|heard| heard.body["data"]["reference"] == "o-early")
+        .collect();
+    assert_eq!(
+        told.iter().map(|heard| heard.kind.as_str()).collect::<Vec<_>>(),
+        ["delivery.cancelled"]
+    );
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_answers_nobody_but_those_who_read_the_ledger() {
+    let outage = Outage {
+        start: Duration::ZERO,
+        length: Duration::from_millis(300),
+    };
+    let simulator = start(SimulatorOptions {
+        outage: Some(outage),
+        ..quick()
+    })
+    .await;
+
+    let (during, _) = book(&simulator, "o-1", "o-1:book", "http://127.0.0.1:1/").await;
+    let (ledger, _) = get(&simulator, "/_ledger").await;
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    let (after, _) = book(&simulator, "o-1", "o-1:book", "http://127.0.0.1:1/").await;
+
+    assert_eq!([during, ledger, after], [503, 200, 201]);
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn two_simulators_of_one_seed_tell_the_same_whoever_comes_first() {
+    let options = SimulatorOptions {
+        fail: 0.5,
+        reject: 0.2,
+        error: 0.3,
+        ..quick()
+    };
+    let mut fates = Vec::new();
+    for order in [[0, 1, 2, 3, 4, 5, 6, 7], [7, 3, 5, 1, 6, 2, 4, 0]] {
+        let (_receiver, url) = Receiver::start(0).await;
+        let simulator = start(options.clone()).await;
+        for number in order {
+            book(&simulator, &format!("o-{number}"), &format!("o-{number}:book"), &url).await;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut ledger: Vec<_> = simulator
+            .ledger()
+            .into_iter()
+            .map(|entry| {
+                let answers: Vec<_> = entry.calls.iter().map(|call| call.answer).collect();
+                let told: Vec<_> = entry
+                    .callbacks
+                    .iter()
+                    .map(|told| (told.kind, told.id.clone()))
+                    .collect();
+                (entry.reference, entry.id, entry.state, answers, told)
+            })
+            .collect();
+        ledger.sort();
+        fates.push(ledger);
+        simulator.stop().await;
+    }
+
+    assert_eq!(fates[0], fates[1]);
+}
