@@ -1,0 +1,85 @@
+//! Documents that tests can check: decisions, links, the names of tasks.
+
+use std::path::Path;
+
+use crate::repository::{Source, files, keep, product, root};
+
+fn decisions() -> Vec<(u32, &'static Source)> {
+    let adrs = files()
+        .iter()
+        .filter(|file| file.path.starts_with("docs/adr/") && file.path.ends_with(".md"));
+    let numbered = adrs.filter(|file| !matches!(file.stem(), "README" | "index" | "template"));
+    let number = |file: &Source| file.stem().split('-').next().and_then(|digits| digits.parse().ok());
+    numbered
+        .map(|file| {
+            (
+                number(file).unwrap_or_else(|| panic!("{}: an ADR is NNNN-title.md", file.path)),
+                file,
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn decisions_are_numbered_without_gaps() {
+    let mut numbers: Vec<_> = decisions().into_iter().map(|(number, _)| number).collect();
+    numbers.sort_unstable();
+
+    let expected: Vec<_> = (1..).take(numbers.len()).collect();
+
+    assert_eq!(numbers, expected, "docs/adr: numbered from 1, each once");
+}
+
+#[test]
+fn a_decision_says_status_context_decision_and_consequences() {
+    let headings = ["## Status", "## Context", "## Decision", "## Consequences"];
+    let mut broken = Vec::new();
+    for (_, file) in decisions() {
+        let missing = headings
+            .iter()
+            .filter(|heading| !file.text.lines().any(|line| line.trim_end() == **heading));
+        broken.extend(missing.map(|heading| format!("{}: no heading {heading}", file.path)));
+    }
+
+    keep("an ADR has four headings", broken);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut broken = Vec::new();
+    for file in files().iter().filter(|file| file.path.ends_with(".md")) {
+        let folder = root()
+            .join(&file.path)
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap_or_default();
+        for (at, _) in file.text.match_indices("](") {
+            let target = file.text[at + 2..].split([')', ' ', '\n']).next().unwrap_or_default();
+            let path = target.split('#').next().unwrap_or_default();
+            let elsewhere = path.is_empty() || path.contains("://") || path.starts_with("mailto:");
+            if !elsewhere && !folder.join(path).exists() {
+                broken.push(file.at(at));
+            }
+        }
+    }
+
+    keep("a relative link names a file that is there", broken);
+}
+
+#[test]
+fn every_task_is_documented() {
+    let docs: String = files()
+        .iter()
+        .filter(|file| file.path.starts_with("docs/"))
+        .map(|file| file.text.as_str())
+        .collect();
+    let effects =
+        product().filter(|file| file.path.starts_with("tasks/src/effects/") && file.code.contains("const NAME"));
+
+    let unknown = effects.filter(|file| !docs.is_empty() && !docs.contains(&format!("waybill.{}", file.stem())));
+
+    keep(
+        "each task is named in docs/, as waybill.<file>",
+        unknown.map(|file| file.path.clone()).collect(),
+    );
+}
