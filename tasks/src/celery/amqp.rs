@@ -1,0 +1,250 @@
+//! RabbitMQ as a transport, on lapin, with a supervision of its own.
+//!
+//! What is published is confirmed and known to be routed; what is consumed is acknowledged only in the session that brought
+//! it. A connection that is lost is made again for as long as it takes, so that nothing here ends by itself.
+
+mod backoff;
+mod consumer;
+mod link;
+mod publisher;
+mod server;
+mod socket;
+mod topology;
+mod values;
+mod window;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lapin::uri::AMQPUri;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::message::Message;
+use super::transport::{Handler, Health, PublishError, Queue, Routing, Transport};
+use link::{Link, Session, Target};
+use window::{Job, WINDOW};
+
+pub use topology::{QueueKind, QueueStatus, TopologyError};
+
+/// Where RabbitMQ is, and how patient we are with it.
+#[derive(Debug, Clone)]
+pub struct AmqpOptions {
+    /// `amqp://user:password@host:port/vhost`, or `amqps://`.
+    pub url: SecretString,
+    /// What the connections are called in RabbitMQ's own lists.
+    pub name: String,
+    /// Between heartbeats; silence for twice as long ends a connection.
+    pub heartbeat: Duration,
+    /// For connecting and logging in.
+    pub connect_within: Duration,
+    /// For a message to be published and confirmed, waiting for a connection included.
+    pub publish_within: Duration,
+}
+
+impl AmqpOptions {
+    /// With the usual patience.
+    pub fn new(url: SecretString, name: impl Into<String>) -> Self {
+        Self {
+            url,
+            name: name.into(),
+            heartbeat: Duration::from_secs(10),
+            connect_within: Duration::from_secs(5),
+            publish_within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The URL is none. It is not repeated, because it holds a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the broker URL is not of the form amqp://user:password@host:port/vhost or amqps://…")]
+pub struct NotAnAmqpUrl;
+
+/// RabbitMQ as a transport.
+pub struct AmqpTransport {
+    target: Target,
+    publish_within: Duration,
+    publishing: Link,
+    consuming: OnceLock<Link>,
+    jobs: mpsc::Sender<Job>,
+    consumers: Mutex<Vec<Arc<AtomicBool>>>,
+    server: Arc<OnceLock<String>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl AmqpTransport {
+    /// Starts connecting and returns at once: a broker that is away is waited for, not an error.
+    ///
+    /// Must be called on a tokio runtime. For `amqps://` the process must have installed a rustls provider.
+    pub fn connect(options: AmqpOptions) -> Result<Arc<Self>, NotAnAmqpUrl> {
+        let mut uri: AMQPUri = options.url.expose_secret().parse().map_err(|_| NotAnAmqpUrl)?;
+        let seconds = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
+        uri.query.heartbeat.get_or_insert(seconds.max(1));
+        let target = Target {
+            uri,
+            name: options.name,
+            role: "publish",
+            within: options.connect_within,
+        };
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let publishing = Link::start(target.clone(), &tasks, stop.clone());
+        let (jobs, queue) = mpsc::channel(4 * WINDOW);
+        tasks.spawn(publisher::run(publishing.clone(), queue, options.publish_within, stop.clone()));
+        let server = Arc::new(OnceLock::new());
+        tasks.spawn(learn_name(publishing.clone(), target.clone(), Arc::clone(&server), stop.clone()));
+        Ok(Arc::new(Self {
+            target,
+            publish_within: options.publish_within,
+            publishing,
+            consuming: OnceLock::new(),
+            jobs,
+            consumers: Mutex::default(),
+            server,
+            stop,
+            tasks,
+        }))
+    }
+
+    /// Waits until a connection stands; false if none does within the time.
+    pub async fn ready(&self, within: Duration) -> bool {
+        matches!(timeout(within, self.publishing.clone().ready()).await, Ok(Some(_)))
+    }
+
+    /// Makes a durable topic exchange, if there is none of that name.
+    pub async fn declare_exchange(&self, name: &str) -> Result<(), TopologyError> {
+        topology::declare_exchange(&self.session(name).await?, name).await
+    }
+
+    /// Messages, consumers and type of a queue; `None` if there is none of that name.
+    pub async fn queue_exists(&self, name: &str) -> Result<Option<QueueStatus>, TopologyError> {
+        topology::status(&self.session(name).await?, name).await
+    }
+
+    /// Closes the connections. What is not yet confirmed is answered as unknown; consumers should have been stopped before.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn session(&self, what: &str) -> Result<Session, TopologyError> {
+        let mut link = self.publishing.clone();
+        match timeout(self.publish_within, link.ready()).await {
+            Ok(Some(session)) => Ok(session),
+            _ => Err(TopologyError::Unavailable {
+                what: what.to_owned(),
+                text: "RabbitMQ is not reachable".to_owned(),
+            }),
+        }
+    }
+
+    /// The connection to consume on is opened by the first consumer: who only publishes has one connection.
+    fn consuming(&self) -> Link {
+        let start = || {
+            let target = Target {
+                role: "consume",
+                ..self.target.clone()
+            };
+            Link::start(target, &self.tasks, self.stop.clone())
+        };
+        self.consuming.get_or_init(start).clone()
+    }
+
+    async fn queue_and_wait(&self, message: Message, routing: Routing) -> Result<(), PublishError> {
+        let (answer, answered) = oneshot::channel();
+        let message_id = match &message.properties.message_id {
+            Some(id) => id.clone(),
+            None => Uuid::new_v4().to_string(),
+        };
+        let job = Job {
+            message,
+            routing,
+            message_id,
+            answer,
+        };
+        job.properties().map_err(PublishError::Unconfirmed)?;
+        let stopped = || PublishError::Unconfirmed("the transport is closed".to_owned());
+        self.jobs.send(job).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+#[async_trait]
+impl Transport for AmqpTransport {
+    async fn publish(&self, message: Message, routing: Routing) -> Result<(), PublishError> {
+        let published = timeout(self.publish_within, self.queue_and_wait(message, routing)).await;
+        let published = published.unwrap_or_else(|_| {
+            let reason = match self.publishing.now() {
+                None => "RabbitMQ is not reachable".to_owned(),
+                Some(session) if session.blocked() => "RabbitMQ blocks publishers".to_owned(),
+                Some(_) => format!("no confirm within {:?}", self.publish_within),
+            };
+            Err(PublishError::Unconfirmed(reason))
+        });
+        if let Err(PublishError::Unconfirmed(_)) = &published {
+            metrics::counter!("publish_unconfirmed_total").increment(1);
+        }
+        published
+    }
+
+    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken) {
+        let alive = Arc::new(AtomicBool::new(false));
+        self.registered().push(Arc::clone(&alive));
+        let consumer = consumer::Consumer::new(queue, handler, stop, Arc::clone(&alive));
+        consumer::run(self.consuming(), consumer).await;
+        self.registered().retain(|other| !Arc::ptr_eq(other, &alive));
+    }
+
+    fn health(&self) -> Health {
+        let publishing = self.publishing.now();
+        Health {
+            publishing: publishing.is_some_and(|session| session.connected() && !session.blocked()),
+            consuming: self.registered().iter().all(|alive| alive.load(Ordering::Relaxed)),
+            server: self.server.get().cloned().unwrap_or_else(|| "AMQP 0-9-1 broker".to_owned()),
+        }
+    }
+}
+
+impl AmqpTransport {
+    fn registered(&self) -> std::sync::MutexGuard<'_, Vec<Arc<AtomicBool>>> {
+        self.consumers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AmqpTransport {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl fmt::Debug for AmqpTransport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AmqpTransport").field("health", &self.health()).finish_non_exhaustive()
+    }
+}
+
+/// Asks once, when there is somebody to ask.
+async fn learn_name(mut link: Link, target: Target, server: Arc<OnceLock<String>>, stop: CancellationToken) {
+    let learn = async {
+        while link.ready().await.is_some() {
+            if let Some(name) = socket::server_name(&target.uri, target.within).await {
+                tracing::info!("the broker is {name}");
+                return server.set(name).unwrap_or_default();
+            }
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
+    };
+    tokio::select! {
+        () = learn => (),
+        () = stop.cancelled() => (),
+    }
+}

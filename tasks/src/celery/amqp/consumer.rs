@@ -1,0 +1,196 @@
+//! One consumer of one queue, on a channel of its own, made again whenever it ends.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::message::Delivery as Received;
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Acker, Channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use super::backoff::Backoff;
+use super::link::{ANSWER, Link, Session};
+use super::topology::{self, QueueKind};
+use super::values::{from_wire, short};
+use crate::celery::transport::{Delivery, Handler, Queue, Verdict};
+
+/// How long messages in hand may take to finish after `stop`.
+const FINISH: Duration = Duration::from_secs(20);
+
+/// Consumes until `stop`.
+pub(super) async fn run(mut link: Link, consumer: Consumer) {
+    let mut backoff = Backoff::default();
+    let mut said = String::new();
+    let mut warned = false;
+    while let Some(session) = or_stop(link.ready(), &consumer.stop).await.flatten() {
+        let since = tokio::time::Instant::now();
+        let ended = consumer.use_session(&session, &mut warned).await;
+        consumer.set_alive(false);
+        let Err(reason) = ended else { break };
+        if since.elapsed() > Duration::from_secs(10) {
+            backoff.reset();
+            said.clear();
+        }
+        if reason != said {
+            warn!(queue = %consumer.queue.name, "consumer of {} ended, starting it again: {reason}", consumer.queue.name);
+            said = reason;
+        }
+        if or_stop(tokio::time::sleep(backoff.next()), &consumer.stop).await.is_none() {
+            break;
+        }
+    }
+    consumer.finish().await;
+}
+
+async fn or_stop<T>(future: impl Future<Output = T>, stop: &CancellationToken) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        value = future => Some(value),
+    }
+}
+
+/// What a consumer keeps over its sessions.
+pub(super) struct Consumer {
+    queue: Queue,
+    handler: Arc<dyn Handler>,
+    stop: CancellationToken,
+    alive: Arc<AtomicBool>,
+    /// Messages in hand, those of lost sessions too: their work goes on, and counts.
+    slots: Arc<Semaphore>,
+    running: TaskTracker,
+    /// How many messages in a row went back: the wait before the next grows with it.
+    given_back: Arc<AtomicU32>,
+}
+
+impl Consumer {
+    pub(super) fn new(queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken, alive: Arc<AtomicBool>) -> Self {
+        let slots = Arc::new(Semaphore::new(queue.prefetch.max(1).into()));
+        Self {
+            queue,
+            handler,
+            stop,
+            alive,
+            slots,
+            running: TaskTracker::new(),
+            given_back: Arc::default(),
+        }
+    }
+
+    fn set_alive(&self, alive: bool) {
+        self.alive.store(alive, Ordering::Relaxed);
+        metrics::gauge!("consumer_alive", "queue" => self.queue.name.clone()).set(if alive { 1.0 } else { 0.0 });
+    }
+
+    /// `Ok` when stopped; otherwise why the session is over.
+    async fn use_session(&self, session: &Session, warned: &mut bool) -> Result<(), String> {
+        let kind = topology::ensure(session, &self.queue).await.map_err(|error| error.to_string())?;
+        if kind != QueueKind::Quorum && !std::mem::replace(warned, true) {
+            let name = &self.queue.name;
+            warn!(queue = %name, "queue {name} is {kind}, not quorum: it is used as it is, and as safe as its owner made it");
+        }
+        let channel = session.channel().await?;
+        let mut deliveries = self.subscribe(&channel).await?;
+        self.set_alive(true);
+        info!(queue = %self.queue.name, prefetch = self.queue.prefetch, "consuming {}", self.queue.name);
+        loop {
+            let Some(slot) = or_stop(self.slots.clone().acquire_owned(), &self.stop).await else { break };
+            let slot = slot.map_err(|error| error.to_string())?;
+            match or_stop(deliveries.next(), &self.stop).await {
+                None => break,
+                Some(Some(Ok(received))) => self.start(received, slot),
+                Some(Some(Err(error))) => return Err(error.to_string()),
+                Some(None) => return Err("the broker cancelled it: the queue is gone or has moved".to_owned()),
+            }
+        }
+        self.leave(&channel, &deliveries).await;
+        Ok(())
+    }
+
+    async fn subscribe(&self, channel: &Channel) -> Result<lapin::Consumer, String> {
+        let name = short("a queue's name", &self.queue.name).map_err(|error| error.to_string())?;
+        let subscribing = async {
+            // Before the first message: lapin buffers without limit whatever the broker sends.
+            channel.basic_qos(self.queue.prefetch.max(1), BasicQosOptions { global: false }).await?;
+            channel.basic_consume(name, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await
+        };
+        match timeout(ANSWER, subscribing).await {
+            Ok(subscribed) => subscribed.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {ANSWER:?}")),
+        }
+    }
+
+    fn start(&self, received: Received, slot: OwnedSemaphorePermit) {
+        if received.redelivered {
+            metrics::counter!("redelivered_total", "queue" => self.queue.name.clone()).increment(1);
+        }
+        let acker = received.acker.clone();
+        let delivery = Delivery {
+            queue: self.queue.name.clone(),
+            redelivered: received.redelivered,
+            message: from_wire(received),
+        };
+        let handler = Arc::clone(&self.handler);
+        let (given_back, stop) = (Arc::clone(&self.given_back), self.stop.clone());
+        self.running.spawn(async move {
+            let verdict = AssertUnwindSafe(handler.handle(delivery)).catch_unwind().await.unwrap_or_else(|_| {
+                error!("a message handler panicked; its message goes back");
+                Verdict::Requeue
+            });
+            match verdict {
+                Verdict::Ack => {
+                    given_back.store(0, Ordering::Relaxed);
+                    settled(acker.ack(BasicAckOptions::default()).await);
+                }
+                Verdict::Requeue => give_back(&acker, &given_back, &stop).await,
+            }
+            drop(slot);
+        });
+    }
+
+    /// Buffered messages are not started; those in hand are finished and acknowledged, then the channel's end returns the rest.
+    async fn leave(&self, channel: &Channel, deliveries: &lapin::Consumer) {
+        let cancelled = timeout(ANSWER, channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default())).await;
+        if !matches!(cancelled, Ok(Ok(()))) {
+            warn!(queue = %self.queue.name, "the consumer of {} was not cancelled in time", self.queue.name);
+        }
+        self.finish().await;
+        // Closing waits for the broker, and the broker reads in order: the acknowledgements before it are there.
+        let _ = timeout(ANSWER, channel.close(200, "done".into())).await;
+    }
+
+    async fn finish(&self) {
+        self.running.close();
+        if timeout(FINISH, self.running.wait()).await.is_err() {
+            let left = self.running.len();
+            warn!(queue = %self.queue.name, "{left} messages of {} did not finish; they come again", self.queue.name);
+        }
+    }
+}
+
+/// Slowly: what could not be stored now will hardly be in the next millisecond.
+async fn give_back(acker: &Acker, given_back: &AtomicU32, stop: &CancellationToken) {
+    let before = given_back.fetch_add(1, Ordering::Relaxed);
+    let pause = Duration::from_millis(100).saturating_mul(1 << before.min(6)).min(Duration::from_secs(5));
+    or_stop(tokio::time::sleep(pause), stop).await;
+    let options = BasicNackOptions {
+        requeue: true,
+        ..BasicNackOptions::default()
+    };
+    settled(acker.nack(options).await);
+}
+
+/// An answer belongs to the session that brought the message. If that is over, the message comes again by itself.
+fn settled(answer: lapin::Result<bool>) {
+    if !matches!(answer, Ok(true)) {
+        metrics::counter!("ack_stale_total").increment(1);
+    }
+}

@@ -1,0 +1,108 @@
+//! The TCP connection below lapin, with a way to end it: lapin waits for a silent broker for ever, its thread with it.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
+use lapin::AsyncTcpStream;
+use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionProperties};
+
+use super::server;
+
+/// A second handle on the socket of a connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Socket(Arc<Mutex<Option<TcpStream>>>);
+
+impl Socket {
+    /// Ends the connection below everything that may be stuck above it.
+    pub(super) fn shut_down(&self) {
+        if let Some(stream) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Already closed is what we want.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn watch(&self, stream: TcpStream) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+    }
+}
+
+/// Opens a TCP (and TLS) connection on the current runtime; a macro because the type of the stream is lapin's secret.
+macro_rules! open {
+    ($uri:expr, $runtime:expr, $socket:expr) => {
+        async {
+            let uri: &AMQPUri = $uri;
+            let stream = AsyncTcpStream::connect($runtime, addresses(uri).await?).await?;
+            if let AsyncTcpStream::Plain(tcp) = &stream {
+                let handle = TcpStream::from(tcp.get_ref().as_fd().try_clone_to_owned()?);
+                // Acknowledgements are small: without this they wait for each other.
+                handle.set_nodelay(true)?;
+                $socket.watch(handle);
+            }
+            match uri.scheme {
+                AMQPScheme::AMQP => Ok(stream),
+                AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, OwnedTLSConfig::default().as_ref()).await,
+            }
+        }
+    };
+}
+
+/// Connects, or fails within the time; then nothing of the try is left behind.
+pub(super) async fn connect(
+    uri: &AMQPUri,
+    properties: ConnectionProperties,
+    within: Duration,
+) -> Result<(Connection, Socket), String> {
+    let socket = Socket::default();
+    let watched = socket.clone();
+    let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
+    let connecting = Connection::connector(
+        uri.clone(),
+        runtime,
+        async move |uri, runtime| {
+            let opened: io::Result<_> = open!(&uri, &runtime, watched).await;
+            Ok(opened?)
+        },
+        properties,
+    );
+    match tokio::time::timeout(within, connecting).await {
+        Ok(Ok(connection)) => Ok((connection, socket)),
+        Ok(Err(error)) => {
+            socket.shut_down();
+            Err(error.to_string())
+        }
+        Err(_) => {
+            socket.shut_down();
+            Err(format!("no answer within {within:?}"))
+        }
+    }
+}
+
+/// What the server says it is before anybody has logged in; lapin reads it and keeps it to itself.
+pub(super) async fn server_name(uri: &AMQPUri, within: Duration) -> Option<String> {
+    let asking = async {
+        let runtime = lapin::runtime::default_runtime().ok()?;
+        let socket = Socket::default();
+        let opened: io::Result<_> = open!(uri, &runtime, socket).await;
+        let mut stream = opened.ok()?;
+        stream.write_all(b"AMQP\x00\x00\x09\x01").await.ok()?;
+        stream.flush().await.ok()?;
+        let mut head = [0; 7];
+        stream.read_exact(&mut head).await.ok()?;
+        let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]);
+        let mut frame = vec![0; usize::try_from(size).ok().filter(|size| *size <= 64 * 1024)?];
+        stream.read_exact(&mut frame).await.ok()?;
+        server::name(&frame)
+    };
+    tokio::time::timeout(within, asking).await.ok().flatten()
+}
+
+async fn addresses(uri: &AMQPUri) -> io::Result<Vec<SocketAddr>> {
+    let host = uri.authority.host.trim_matches(['[', ']']);
+    Ok(tokio::net::lookup_host((host, uri.authority.port)).await?.collect())
+}
