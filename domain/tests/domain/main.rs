@@ -1,0 +1,11 @@
+//! The rules, seen from outside: every defect, every refusal, every edge of the shipped graph, and properties.
+
+mod decisions;
+mod defects;
+mod history;
+mod properties;
+mod random;
+mod reasons;
+mod shipped;
+mod support;
+mod words;
