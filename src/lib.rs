@@ -2,6 +2,9 @@
 //!
 //! The domain decides, the engine records, tasks act, webhooks listen, the API answers.
 
+pub mod config;
+pub mod engine;
 pub mod partner_sim;
-pub mod template;
+pub mod payments;
 pub mod store;
+pub mod template;

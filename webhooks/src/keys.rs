@@ -133,6 +133,11 @@ impl PartnerKeys {
         Ok(Self { partners, decoys })
     }
 
+    /// What makes the partner of that name believed.
+    pub fn trust(&self, partner: &str) -> Option<&Trust> {
+        self.partners.get(partner)
+    }
+
     /// Verifies a callback over its raw body. The work is the same for every partner, known or not, so that neither the
     /// answer nor its time tells who is known.
     pub fn verify(

@@ -160,7 +160,7 @@ fn another_id_time_or_body_is_not_what_was_signed() {
 #[test]
 fn headers_of_a_wrong_shape_are_malformed() {
     let keys = trust(vec![key("k", SECRET)]);
-    let nine = vec![VECTOR_SIGNATURE; 9].join(" ");
+    let nine = [VECTOR_SIGNATURE; 9].join(" ");
     let long = "x".repeat(257);
 
     for (id, timestamp, signature, header) in [

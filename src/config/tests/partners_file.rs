@@ -1,0 +1,190 @@
+use chrono::TimeDelta;
+
+use super::*;
+
+pub(super) const GOOD: &str = "
+default: acme
+partners:
+  acme:
+    adapter: standard
+    base_url: https://acme.example
+    credentials: {bearer: hunter2}
+    tolerance_ms: 60000
+    rate: {per_second: 10}
+    secrets:
+      - {id: '2026-11', value: whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD}
+      - {id: '2026-10', file: old-secret}
+  other:
+    adapter: standard
+    base_url: https://other.example
+    secrets: [{id: k, value: whpk_6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=}]
+";
+
+fn load_file(text: &str) -> Result<Settings, SettingsError> {
+    let folder = folder();
+    std::fs::write(folder.path().join("partners.yaml"), text).unwrap();
+    std::fs::write(
+        folder.path().join("old-secret"),
+        "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\n",
+    )
+    .unwrap();
+    load(folder.path(), Role::Show, &[("WAYBILL_PARTNERS", "partners.yaml")])
+}
+
+fn refusal(text: &str) -> String {
+    let line = load_file(text).map(|_| ()).unwrap_err().to_string();
+    assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
+    let end = line.find("partners.yaml\" with ").unwrap_or_else(|| panic!("{line}"));
+    line[end + "partners.yaml\" with ".len()..].to_owned()
+}
+
+#[test]
+fn a_partners_file_is_read_whole() {
+    let settings = load_file(GOOD).unwrap();
+
+    let Some(Partners::File(file)) = settings.partners else {
+        panic!("a file was given")
+    };
+    assert_eq!(file.calls.default, "acme");
+    assert_eq!(file.calls.partners.keys().collect::<Vec<_>>(), ["acme", "other"]);
+    assert_eq!(file.calls.partners["acme"].base_url, "https://acme.example");
+    assert_eq!(file.adapters["other"], waybill_webhooks::Adapter::Standard);
+    let trust = file.keys.trust("acme").unwrap();
+    assert_eq!(
+        trust.keys.iter().map(waybill_webhooks::Key::id).collect::<Vec<_>>(),
+        ["2026-11", "2026-10"]
+    );
+    assert_eq!(trust.tolerance, TimeDelta::seconds(60));
+    assert_eq!(file.keys.trust("other").unwrap().tolerance, TimeDelta::seconds(300));
+}
+
+#[test]
+fn json_is_taken_as_well() {
+    let text = r#"{"default": "a", "partners": {"a": {"adapter": "standard", "base_url": "https://a.example",
+                   "secrets": [{"id": "k", "value": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"}]}}}"#;
+
+    assert!(load_file(text).is_ok());
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_place_and_without_its_value() {
+    for (from, to, line) in [
+        (
+            "default: acme",
+            "default: nobody",
+            "\"nobody\" at default given, expected one of the partners: acme, other",
+        ),
+        (
+            "default: acme",
+            "",
+            "missing field default given, expected what the documentation says",
+        ),
+        (
+            "adapter: standard\n    base_url: https://other",
+            "base_url: https://other",
+            "nothing at partners.other.adapter given, expected one of: standard",
+        ),
+        (
+            "adapter: standard",
+            "adapter: morse",
+            "\"morse\" at partners.acme.adapter given, expected one of: standard",
+        ),
+        (
+            "  other:",
+            "  Other One:",
+            "\"Other One\" at partners given, expected a name of lower case letters, digits, - and _, at most 63",
+        ),
+        (
+            "{bearer: hunter2}",
+            "{bearer: [hunter2]}",
+            "sequence at partners.acme.credentials.bearer given, expected a string",
+        ),
+        (
+            "{bearer: hunter2}",
+            "{baerer: hunter2}",
+            "unknown field baerer at partners.acme.credentials.baerer given, expected bearer or bearer_file",
+        ),
+        (
+            "{per_second: 10}",
+            "{per_second: -10}",
+            "integer at partners.acme.rate.per_second given, expected u32",
+        ),
+        (
+            "60000",
+            "1",
+            "1 at partners.acme.tolerance_ms given, expected a whole number from 1000 to 3600000",
+        ),
+        (
+            "value: whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+            "value: hunter2hunter2",
+            "a secret that starts neither with whsec_ (shared secret) nor with whpk_ (public key) at partners.acme.secrets[0] given, expected a webhook secret",
+        ),
+        (
+            "value: whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+            "value: 12345",
+            "integer at partners.acme.secrets[0].value given, expected a string",
+        ),
+        (
+            "value: whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+            "",
+            "neither value nor file at partners.acme.secrets[0] given, expected one of them",
+        ),
+        (
+            "file: old-secret",
+            "file: old-secret, value: hunter2",
+            "both value and file at partners.acme.secrets[1] given, expected one of them",
+        ),
+        (
+            "file: old-secret",
+            "file: nowhere",
+            "\"nowhere\" (No such file or directory (os error 2)) at partners.acme.secrets[1].file given, expected a file that holds the secret",
+        ),
+        (
+            "'2026-10'",
+            "'2026-11'",
+            "partner acme has two webhook secrets with the id 2026-11 at partners given, expected 1 to 4 secrets each",
+        ),
+        (
+            "'2026-10'",
+            "'a b'",
+            "\"a b\" at partners.acme.secrets[1].id given, expected 1 to 64 letters, digits, dots, - and _",
+        ),
+        (
+            "partners:\n",
+            "partners: {}\nx:\n",
+            "something else at partners given, expected the partners by name, at least one",
+        ),
+        (
+            "default: acme",
+            "default: acme\ndefault: other",
+            "a key for the second time in line 3 given, expected the partners file in YAML or JSON",
+        ),
+    ] {
+        assert_eq!(refusal(&GOOD.replacen(from, to, 1)), line);
+    }
+    assert_eq!(
+        refusal(""),
+        "an empty file given, expected the partners file in YAML or JSON"
+    );
+}
+
+#[test]
+fn a_partner_without_secret_would_never_be_believed() {
+    let end = GOOD.find("    secrets: [{id: k").unwrap();
+
+    assert_eq!(
+        refusal(&GOOD[..end]),
+        "nothing at partners.other.secrets given, expected the webhook secrets: [{id, value}] or [{id, file}]"
+    );
+}
+
+#[test]
+fn a_partners_file_that_is_not_there_is_named() {
+    let folder = folder();
+
+    let refusal = load(folder.path(), Role::Show, &[("WAYBILL_PARTNERS", "nowhere.yaml")])
+        .unwrap_err()
+        .to_string();
+
+    assert!(refusal.ends_with("nowhere.yaml\" with No such file or directory (os error 2) given, expected the partners file in YAML or JSON"), "{refusal}");
+}
