@@ -124,8 +124,13 @@ pub(super) fn read(text: &str) -> Result<Node, Vec<Fault>> {
                 }
             }
             Err(error) => {
-                let fault = Fault::new((*error.marker()).into(), format!("not YAML: {}", error.info()));
-                reader.faults.push(fault);
+                let position = Position::from(*error.marker());
+                // The scanner looks ahead and stops by itself at some depth beyond ours.
+                let message = match error.info() {
+                    "recursion limit exceeded" => format!("nested deeper than {DEEPEST} levels"),
+                    info => format!("not YAML: {info}"),
+                };
+                reader.faults.push(Fault::new(position, message));
                 return Err(reader.faults);
             }
         }

@@ -59,7 +59,7 @@ impl Harvest {
         else {
             return;
         };
-        self.remember(name, mark);
+        self.remember(name, resource, mark);
         let Some(body) = self.body(resource) else { return };
         let Some(document) = self.document::<GraphDocument>(body) else {
             return;
@@ -82,19 +82,25 @@ impl Harvest {
     }
 
     /// Keeps where a version is published, its graph good or not; a second time is a fault.
-    fn remember(&mut self, name: &Node, mark: &Node) {
-        let machine = mark.get("Machine").and_then(Node::text);
-        let version = mark
-            .get("Version")
-            .and_then(Node::text)
-            .and_then(|text| text.parse().ok());
-        // What is missing here is found when metadata and content are compared.
-        let (Some(machine), Some(version)) = (machine, version) else {
+    fn remember(&mut self, name: &Node, resource: &Node, mark: &Node) {
+        let key = |node: &Node, machine: &str, version: &str| {
+            let machine = node.get(machine)?.text()?;
+            Some((
+                MachineName::from(machine),
+                GraphVersion(node.get(version)?.text()?.parse().ok()?),
+            ))
+        };
+        let body = ["Properties", "Content", "Fn::ToJsonString"]
+            .iter()
+            .try_fold(resource, |node, key| node.get(key));
+        let inside = body.and_then(|body| key(body, "machine", "version"));
+        // Where both say nothing, comparing metadata and content finds it.
+        let Some(key) = inside.or_else(|| key(mark, "Machine", "Version")) else {
             return;
         };
-        let key = (MachineName::from(machine), GraphVersion(version));
         match self.places.get(&key) {
             Some(first) => {
+                let (machine, version) = &key;
                 let message = format!(
                     "version {version} of {machine} is published twice, first in line {}",
                     first.line
@@ -172,7 +178,7 @@ impl Harvest {
             Ok(document) => Some(document),
             Err(error) => {
                 let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
-                let message = format!("{}: {}", error.path(), error.inner());
+                let message = format!("{}: {}", error.path(), plain(&error.inner().to_string()));
                 self.faults.push(Fault::new(body.locate(&path), message));
                 None
             }
@@ -236,6 +242,21 @@ impl Harvest {
             Err(self.faults)
         }
     }
+}
+
+/// The reader's words for shapes, in the words of who writes templates.
+fn plain(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "i64" | "u32" => "a whole number",
+        "a sequence" => "a list",
+        "a string" => "text",
+        shape if shape.starts_with("struct ") || shape == "a map" => "a mapping",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// Refuses tags, nulls and scalars that YAML 1.1 and 1.2 read differently, at any depth.

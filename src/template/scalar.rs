@@ -5,6 +5,9 @@ use serde_json::Value;
 /// Words that YAML 1.1 takes for a truth value, in three spellings each, and signs with a meaning of their own.
 const AMBIGUOUS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "=", "<<"];
 
+/// Floating point numbers without digits, after their sign.
+const NOT_FINITE: [&str; 4] = [".inf", "-.inf", "+.inf", ".nan"];
+
 /// What a plain scalar means.
 pub(super) fn to_json(text: &str) -> Value {
     match text {
@@ -24,14 +27,25 @@ pub(super) fn refuse(text: &str) -> Option<String> {
         let found = if text.is_empty() { "nothing" } else { text };
         return Some(format!("{found} is null, expected a value"));
     }
-    let begins_like_a_number = text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first));
-    let is_number = begins_like_a_number && !is_decimal(text);
-    if is_number || AMBIGUOUS.contains(&text.to_ascii_lowercase().as_str()) {
+    let is_number = (looks_like_a_number(text) && !is_decimal(text)) || NOT_FINITE.contains(&lower(text).as_str());
+    if is_number || AMBIGUOUS.contains(&lower(text).as_str()) {
         return Some(format!(
             "{text} means different things in YAML 1.1 and 1.2, expected it in quotes"
         ));
     }
     None
+}
+
+fn lower(text: &str) -> String {
+    text.to_ascii_lowercase()
+}
+
+/// Whether some dialect could take it for a number, a time or a date: `0x1F`, `1_000`, `1:30`, `2026-11-20T12:00:00Z`.
+fn looks_like_a_number(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_hexdigit() || "xXoOtTzZ_:.+- ".contains(c))
 }
 
 /// Digits without a leading zero, perhaps after a minus.
@@ -79,6 +93,8 @@ mod tests {
             "+1",
             ".inf",
             "-",
+            "-.INF",
+            ".NaN",
             "1.5",
             "=",
             "<<",

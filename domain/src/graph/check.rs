@@ -29,17 +29,21 @@ pub const KNOWN_EFFECTS: [&str; 6] = [
     "request_customer_confirmation",
 ];
 
-/// Far beyond any life cycle; it bounds what checking can cost.
-const MOST_STATES: usize = 500;
+/// States or fields. Far beyond any life cycle; it bounds what checking can cost.
+const LARGEST: usize = 500;
 
 /// Characters of a text field that does not say.
 const DEFAULT_LENGTH: i64 = 2_000;
 
 pub(super) fn check(document: GraphDocument) -> Result<Graph, Vec<Defect>> {
     let mut findings = Findings::default();
-    if document.states.len() > MOST_STATES {
-        let detail = format!("{} states, expected at most {MOST_STATES}", document.states.len());
-        findings.add(Path::root().at("states"), DefectKind::TooManyStates, detail);
+    for (what, size) in [("states", document.states.len()), ("fields", document.fields.len())] {
+        if size > LARGEST {
+            let detail = format!("{size} {what}, expected at most {LARGEST}");
+            findings.add(Path::root().at(what), DefectKind::TooLarge, detail);
+        }
+    }
+    if !findings.is_empty() {
         return Err(findings.into_sorted());
     }
     let shape = Shape::of(&document);

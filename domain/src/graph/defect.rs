@@ -51,8 +51,8 @@ pub enum DefectKind {
     SchemaOutOfRange,
     /// The graph version is not a positive number.
     VersionOutOfRange,
-    /// More states than any life cycle needs.
-    TooManyStates,
+    /// More states or fields than any life cycle needs.
+    TooLarge,
     /// A name that does not follow its pattern.
     BadName,
     /// A kind, outcome, type or source that does not exist.

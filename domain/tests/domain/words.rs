@@ -39,15 +39,25 @@ fn versions_are_counted_from_one() {
 }
 
 #[test]
-fn a_graph_has_a_bounded_number_of_states() {
+fn a_graph_has_a_bounded_number_of_states_and_fields() {
     breaks(
-        DefectKind::TooManyStates,
+        DefectKind::TooLarge,
         "states: 506 states, expected at most 500",
         |document| {
             let done = document.states["DONE"].clone();
             document
                 .states
                 .extend((0..500).map(|number| (format!("S{number}"), done.clone())));
+        },
+    );
+    breaks(
+        DefectKind::TooLarge,
+        "fields: 503 fields, expected at most 500",
+        |document| {
+            let number = document.fields["number"].clone();
+            document
+                .fields
+                .extend((0..500).map(|place| (format!("f{place}"), number.clone())));
         },
     );
 }
