@@ -102,14 +102,20 @@ impl Consumer {
         self.set_alive(true);
         info!(queue = %self.queue.name, prefetch = self.queue.prefetch, "consuming {}", self.queue.name);
         loop {
-            let Some(slot) = or_stop(self.slots.clone().acquire_owned(), &self.stop).await else { break };
-            let slot = slot.map_err(|error| error.to_string())?;
-            match or_stop(deliveries.next(), &self.stop).await {
+            let received = match or_stop(deliveries.next(), &self.stop).await {
                 None => break,
-                Some(Some(Ok(received))) => self.start(received, slot),
+                Some(Some(Ok(received))) => received,
                 Some(Some(Err(error))) => return Err(error.to_string()),
                 Some(None) => return Err("the broker cancelled it: the queue is gone or has moved".to_owned()),
-            }
+            };
+            // Free at once, unless messages of a lost session are still in hand.
+            let slot = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                slot = self.slots.clone().acquire_owned() => slot.map_err(|error| error.to_string())?,
+                () = session.end_of(&channel) => return Err("the connection was lost".to_owned()),
+            };
+            self.start(received, slot);
         }
         self.leave(&channel, &deliveries).await;
         Ok(())

@@ -94,6 +94,13 @@ impl Session {
         self.connection.status().connected()
     }
 
+    /// Returns when nothing can be done on a channel any more.
+    pub(super) async fn end_of(&self, channel: &Channel) {
+        while self.connected() && channel.status().connected() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Gives the session up: the supervisor makes another.
     pub(super) fn fail(&self) {
         self.failed.notify_one();

@@ -78,7 +78,7 @@ impl Publisher {
                         None => return End::Stopped,
                     },
                     () = stop.cancelled() => return End::Stopped,
-                    () = unusable(session, channel) => return End::Lost,
+                    () = session.end_of(channel) => return End::Lost,
                 }
             }
             // In an alarm the broker reads nothing; what is written now would wait in our memory.
@@ -153,12 +153,5 @@ async fn confirming_channel(session: &Session) -> Result<Channel, String> {
         Ok(Ok(())) => Ok(channel),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no confirm mode within {ANSWER:?}")),
-    }
-}
-
-/// Returns when nothing can be published any more, seen from an idle publisher.
-async fn unusable(session: &Session, channel: &Channel) {
-    while session.connected() && channel.status().connected() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -106,3 +106,42 @@ async fn addresses(uri: &AMQPUri) -> io::Result<Vec<SocketAddr>> {
     let host = uri.authority.host.trim_matches(['[', ']']);
     Ok(tokio::net::lookup_host((host, uri.authority.port)).await?.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn threads_of_lapin() -> usize {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok());
+        names.filter(|name| name.trim() == "lapin-io-loop").count()
+    }
+
+    #[tokio::test]
+    async fn a_try_at_a_silent_broker_leaves_neither_a_socket_nor_a_thread() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: AMQPUri = format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let silent = tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.unwrap();
+            heard
+        });
+
+        let tried = connect(&uri, ConnectionProperties::default(), Duration::from_millis(200)).await;
+
+        assert_eq!(tried.err().as_deref(), Some("no answer within 200ms"));
+        let heard = tokio::time::timeout(Duration::from_secs(1), silent).await.unwrap().unwrap();
+        assert_eq!(heard, b"AMQP\x00\x00\x09\x01");
+        for _ in 0..100 {
+            if threads_of_lapin() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{} threads are left", threads_of_lapin());
+    }
+}

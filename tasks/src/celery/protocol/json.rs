@@ -192,7 +192,7 @@ mod tests {
             ("", "body-empty", "body"),
             ("[NaN]", "body-not-json", "body[0] (line 1, column 2)"),
             (r#"[[], {"a": {"b": -Infinity}}]"#, "body-not-json", "body[1].a.b (line 1, column 19)"),
-            (r#"[[], {"a": "\ud800"}]"#, "body-not-json", "body[1].a (line 1, column 18)"),
+            (r#"[[], {"a": "\ud800"}]"#, "body-not-json", "body[1].a (line 1, column 19)"),
             (r#"{"a": 1, "a": 2}"#, "body-not-json", "body.a (line 1, column 12)"),
             ("[18446744073709551616]", "integer-too-large", "body (byte 1)"),
             ("[-9223372036854775809]", "integer-too-large", "body (byte 1)"),

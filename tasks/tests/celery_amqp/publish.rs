@@ -1,0 +1,222 @@
+//! Publishing: what is confirmed is there, and what no queue took is known.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+use waybill_tasks::celery::message::{HeaderValue, Headers, Message, Properties};
+use waybill_tasks::celery::transport::{PublishError, Queue, Routing, Transport as _};
+
+use crate::support::broker::{consumed, Queues, transport, until};
+use crate::support::handlers::Recorder;
+
+pub(crate) fn message(queue: &str, body: &str) -> Message {
+    Message {
+        routing_key: queue.to_owned(),
+        properties: Properties {
+            delivery_mode: Some(2),
+            ..Properties::default()
+        },
+        body: body.as_bytes().to_vec(),
+        ..Message::default()
+    }
+}
+
+pub(crate) fn queue(name: &str, prefetch: u16) -> Queue {
+    Queue {
+        name: name.to_owned(),
+        bindings: Vec::new(),
+        prefetch,
+    }
+}
+
+fn all_headers() -> Headers {
+    let list = vec![HeaderValue::Null, HeaderValue::Int(30), HeaderValue::Float(20.5), HeaderValue::List(vec![])];
+    let table = Headers::from([("inner".to_owned(), HeaderValue::List(list.clone()))]);
+    Headers::from(
+        [
+            ("null", HeaderValue::Null),
+            ("true", HeaderValue::Bool(true)),
+            ("int", HeaderValue::Int(-7)),
+            ("long", HeaderValue::Int(i64::MIN)),
+            ("float", HeaderValue::Float(2.5)),
+            ("text", "Straße".into()),
+            ("bytes", HeaderValue::Bytes(vec![0xff, 0x00])),
+            ("timestamp", HeaderValue::Timestamp(1_800_000_000)),
+            ("decimal", HeaderValue::Decimal(2, 4599)),
+            ("list", HeaderValue::List(list)),
+            ("table", HeaderValue::Table(table)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_arrives_as_it_was_sent() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.name();
+    let recorder = Arc::new(Recorder::new());
+    let stop = CancellationToken::new();
+    let consuming = tokio::spawn({
+        let (transport, recorder, name, stop) = (transport.clone(), recorder.clone(), name.clone(), stop.clone());
+        async move { transport.consume(queue(&name, 4), recorder, stop).await }
+    });
+    consumed(&transport, &name).await;
+    let sent = Message {
+        exchange: String::new(),
+        routing_key: name.clone(),
+        properties: Properties {
+            content_type: Some("application/json".to_owned()),
+            content_encoding: Some("utf-8".to_owned()),
+            delivery_mode: Some(2),
+            priority: Some(5),
+            correlation_id: Some("c".to_owned()),
+            reply_to: Some("r".to_owned()),
+            expiration: Some("600000".to_owned()),
+            message_id: Some("m".to_owned()),
+            timestamp: Some(1_800_000_000),
+            kind: Some("k".to_owned()),
+            user_id: None,
+            app_id: Some("a".to_owned()),
+        },
+        headers: all_headers(),
+        body: vec![0, 1, 2, 255],
+    };
+
+    transport.publish(sent.clone(), Routing::Mandatory).await.unwrap();
+
+    until("the message", Duration::from_secs(5), async || recorder.count() == 1).await;
+    stop.cancel();
+    consuming.await.unwrap();
+    let taken = recorder.taken.lock().unwrap().remove(0);
+    assert_eq!(taken.message, sent);
+    assert_eq!((taken.queue.as_str(), taken.redelivered), (name.as_str(), false));
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_publishes_exactly_the_unroutable_ones_are_reported() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.make(lapin::types::FieldTable::default()).await;
+    let missing = format!("{name}-missing");
+    let started = Instant::now();
+
+    let publishes = (0..5_000_u32).map(|number| {
+        // Neither alternating nor in blocks: returns and acknowledgements mix in every way.
+        let routable = number.wrapping_mul(2_654_435_761) >> 16 & 1 == 0;
+        let message = message(if routable { &name } else { &missing }, &number.to_string());
+        let transport = transport.clone();
+        async move { (routable, transport.publish(message, Routing::Mandatory).await) }
+    });
+    let answers = join_all(publishes).await;
+
+    println!("5,000 publishes took {:?}", started.elapsed());
+    for (number, (routable, answer)) in answers.iter().enumerate() {
+        match (routable, answer) {
+            (true, Ok(())) => (),
+            (false, Err(PublishError::Unroutable { exchange, routing_key })) => {
+                assert_eq!((exchange.as_str(), routing_key), ("", &missing));
+            }
+            other => panic!("message {number}: {other:?}"),
+        }
+    }
+    let routable = answers.iter().filter(|(routable, _)| *routable).count();
+    assert!(routable > 2_000 && routable < 3_000);
+    let status = transport.queue_exists(&name).await.unwrap().unwrap();
+    assert_eq!(usize::try_from(status.messages).unwrap(), routable);
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_exchange_is_unroutable_and_harms_no_neighbour() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.classic().await;
+
+    let publishes = (0..100).map(|number| {
+        let mut message = message(&name, &number.to_string());
+        if number % 10 == 3 {
+            message.exchange = "waybill-test-no-such-exchange".to_owned();
+        }
+        let transport = transport.clone();
+        async move { transport.publish(message, Routing::Mandatory).await }
+    });
+    let answers = join_all(publishes).await;
+
+    for (number, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(()) => assert_ne!(number % 10, 3),
+            Err(PublishError::Unroutable { .. }) => assert_eq!(number % 10, 3),
+            Err(other) => panic!("message {number}: {other}"),
+        }
+    }
+    let recorder = Arc::new(Recorder::new());
+    let stop = CancellationToken::new();
+    let consuming = transport.consume(queue(&name, 20), recorder.clone(), stop.clone());
+    let watching = async {
+        until("90 messages", Duration::from_secs(10), async || {
+            recorder.bodies().into_iter().collect::<HashSet<_>>().len() == 90
+        })
+        .await;
+        stop.cancel();
+    };
+    tokio::join!(consuming, watching);
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_nobody_wants_is_published_all_the_same() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let nobody = queues.name();
+
+    assert!(transport.publish(message(&nobody, "1"), Routing::Optional).await.is_ok());
+
+    transport.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_with_one_id_are_all_published_and_each_gets_its_own_answer() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.classic().await;
+
+    let publishes = (0..50).map(|number| {
+        let target = if number % 2 == 0 { name.clone() } else { format!("{name}-missing") };
+        let mut message = message(&target, &number.to_string());
+        message.properties.message_id = Some("the same".to_owned());
+        let transport = transport.clone();
+        async move { transport.publish(message, Routing::Mandatory).await.is_ok() }
+    });
+    let answers = join_all(publishes).await;
+
+    assert!(answers.iter().enumerate().all(|(number, ok)| *ok == (number % 2 == 0)));
+    assert_eq!(transport.queue_exists(&name).await.unwrap().unwrap().messages, 25);
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_amqp_cannot_carry_is_refused_and_the_next_message_passes() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.classic().await;
+    let mut bad = message(&name, "bad");
+    bad.properties.expiration = Some("soon".to_owned());
+    let long = message(&"q".repeat(300), "long");
+
+    let (bad, long, good) = tokio::join!(
+        transport.publish(bad, Routing::Mandatory),
+        transport.publish(long, Routing::Mandatory),
+        transport.publish(message(&name, "good"), Routing::Mandatory),
+    );
+
+    let bad = bad.unwrap_err().to_string();
+    assert!(bad.contains("invalid expiration"), "{bad}");
+    let long = long.unwrap_err().to_string();
+    assert!(long.contains("the routing key is longer than 255 bytes"), "{long}");
+    assert!(good.is_ok());
+    transport.close().await;
+    queues.clean_up().await;
+}
