@@ -48,7 +48,8 @@ pub(super) fn read(reader: &mut Reader, role: Role, database: &Database) -> Resu
 /// The key beside the database file. A file that was written with a key which is not there now would be read by nobody.
 fn make_or_read(reader: &mut Reader, database: &Path) -> Result<DataKeys, SettingsError> {
     let file = development::beside(database, "data-key");
-    let written = std::fs::metadata(database).is_ok_and(|metadata| metadata.len() > 0);
+    let has_content = |path: &Path| std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
+    let written = has_content(database) || has_content(Path::new(&format!("{}-wal", database.display())));
     if written && !file.exists() {
         let expected = format!(
             "the key that {} was written with, as {} is missing",

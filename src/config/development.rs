@@ -49,7 +49,8 @@ pub(super) fn make_or_read(
 
 /// Writes a file that is there whole or not at all, readable by its owner only. `false` if one is there already.
 fn publish(file: &Path, text: &str) -> io::Result<bool> {
-    let draft = beside(file, &format!("{}.draft", std::process::id()));
+    // A name of its own: process ids repeat, in containers all the time.
+    let draft = beside(file, &format!("{:016x}.draft", rand::rng().random::<u64>()));
     let written = write_private(&draft, text).and_then(|()| match fs::hard_link(&draft, file) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),

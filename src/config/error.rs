@@ -71,6 +71,7 @@ pub(super) fn quote(text: &str) -> String {
 /// What a secret looks like from far away: the scheme of a URL, or how long it is.
 pub(super) fn shape(text: &str) -> String {
     match text.split_once("://") {
+        _ if text == "local:" => text.to_owned(),
         Some((scheme, _)) if is_scheme(scheme) => format!("{scheme}://…"),
         _ if text.is_empty() => "an empty value".to_owned(),
         _ => match text.chars().count() {

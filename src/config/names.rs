@@ -1,7 +1,7 @@
 //! The names of all settings, and which of them are secrets.
 
 /// A setting's name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Setting {
     pub(super) name: &'static str,
     /// Never shown; may come from the file named by `<name>_FILE`.
@@ -67,8 +67,16 @@ pub(super) fn find_near(variable: &str) -> Option<&'static str> {
     let stem = |name: &str| name.strip_prefix("WAYBILL_").unwrap_or(name).to_ascii_uppercase();
     let given = stem(variable.strip_suffix("_FILE").unwrap_or(variable));
     let distance = |setting: &Setting| edit_distance(&given, &stem(setting.name));
-    let nearest = SETTINGS.iter().min_by_key(|setting| distance(setting))?;
-    (distance(nearest) <= 1 + given.len() / 4).then_some(nearest.name)
+    let nearest = SETTINGS
+        .iter()
+        .min_by_key(|setting| distance(setting))
+        .filter(|setting| distance(setting) <= 1 + given.len() / 4);
+    let part_of = || {
+        let (begin, end) = (format!("{given}_"), format!("_{given}"));
+        let has = |name: &str| !given.is_empty() && (name.starts_with(&begin) || name.ends_with(&end));
+        SETTINGS.iter().find(|setting| has(&stem(setting.name)))
+    };
+    nearest.or_else(part_of).map(|setting| setting.name)
 }
 
 /// How many letters must be put in, taken out or changed to come from one word to the other.

@@ -2,7 +2,7 @@ use chrono::TimeDelta;
 
 use super::*;
 
-pub(super) const GOOD: &str = "
+const GOOD: &str = "
 default: acme
 partners:
   acme:
@@ -20,14 +20,19 @@ partners:
     secrets: [{id: k, value: whpk_6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=}]
 ";
 
+/// Writes a good file, with the secret that it names.
+pub(super) fn write(folder: &Path) {
+    write_text(folder, GOOD);
+}
+
+fn write_text(folder: &Path, text: &str) {
+    std::fs::write(folder.join("partners.yaml"), text).unwrap();
+    std::fs::write(folder.join("old-secret"), "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\n").unwrap();
+}
+
 fn load_file(text: &str) -> Result<Settings, SettingsError> {
     let folder = folder();
-    std::fs::write(folder.path().join("partners.yaml"), text).unwrap();
-    std::fs::write(
-        folder.path().join("old-secret"),
-        "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\n",
-    )
-    .unwrap();
+    write_text(folder.path(), text);
     load(folder.path(), Role::Show, &[("WAYBILL_PARTNERS", "partners.yaml")])
 }
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const POSTGRES: (&str, &str) = ("WAYBILL_DATABASE_URL", "postgres://h/d");
@@ -124,7 +126,7 @@ const REFUSALS: &[(Role, &[(&str, &str)], &str)] = &[
     (
         Role::Work,
         &[POSTGRES, ("WAYBILL_BROKER_URL", "local:")],
-        "WAYBILL_BROKER_URL: 6 characters given, expected amqp://… or amqps://…: local: works only inside `waybill all` and `waybill demo`",
+        "WAYBILL_BROKER_URL: local: given, expected amqp://… or amqps://…: local: works only inside `waybill all` and `waybill demo`",
     ),
     // HTTP.
     (
@@ -373,4 +375,26 @@ fn a_folder_that_is_not_there_is_named() {
             .contains("no/where.db.jwt-key in (No such file or directory"),
         "{refusal}"
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn whatever_is_set_the_refusal_is_one_line_without_the_secret(
+        setting in proptest::sample::select(&names::SETTINGS[..]),
+        value in prop_oneof!["\\PC{8,60}", "[a-z]{2,8}://[ -~]{8,40}", "(?s).{8,40}"],
+    ) {
+        let folder = folder();
+
+        let Err(refusal) = load(folder.path(), Role::All, &[(setting.name, &value)]) else {
+            return Ok(());
+        };
+
+        let line = refusal.to_string();
+        prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+        prop_assert!(line.len() < 700, "{line:?}");
+        let rest = value.split_once("://").map_or(&*value, |(_, rest)| rest);
+        prop_assert!(!setting.secret || rest.len() < 8 || !line.contains(rest), "{line:?}");
+    }
 }
