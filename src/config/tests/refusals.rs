@@ -7,8 +7,11 @@ const AMQP: (&str, &str) = ("WAYBILL_BROKER_URL", "amqp://h");
 const KEYS: (&str, &str) = ("WAYBILL_DATA_KEY", DATA_KEY);
 const TOKENS: (&str, &str) = ("WAYBILL_JWT_KEY", JWT_KEY);
 
-/// Settings that cannot be used, and the line that says so.
-const REFUSALS: &[(Role, &[(&str, &str)], &str)] = &[
+/// A role, settings that it cannot use, and the line that says so.
+type Refusal = (Role, &'static [(&'static str, &'static str)], &'static str);
+
+/// One for each rule.
+const REFUSALS: &[Refusal] = &[
     // Names.
     (
         Role::All,
