@@ -155,3 +155,12 @@ pub(super) fn log_entry(row: &Row) -> Result<LogEntry, DbError> {
         hash: row.bytes("hash")?,
     })
 }
+
+impl Store {
+    /// The delivery order of an ordering that is not terminal.
+    pub async fn live_order(&self, ordering_id: &str) -> Result<Option<OrderId>, DbError> {
+        let sql = "SELECT order_id FROM delivery_orders WHERE ordering_id = $1 AND live";
+        let row = self.db.row(sql, vec![ordering_id.into()]).await?;
+        row.map(|row| Ok(OrderId(row.uuid("order_id")?))).transpose()
+    }
+}

@@ -127,7 +127,8 @@ pub struct Writes {
     pub effects: Vec<Effect>,
     /// Effects that exist and were changed, by id.
     pub changed_effects: BTreeSet<Uuid>,
-    pub sent_effects: Vec<Uuid>,
+    /// Effects that the broker has, with the due time they were published for.
+    pub sent_effects: Vec<(Uuid, DateTime<Utc>)>,
     pub callbacks: Vec<Callback>,
     pub changed_callbacks: BTreeSet<Uuid>,
     pub cases: Vec<Case>,
@@ -541,14 +542,13 @@ async fn flush_effects(
     let mut sent = std::mem::take(&mut writes.sent_effects);
     sent.sort_unstable();
     sent.dedup();
-    // A worker may have finished it before we learnt of the confirm: then it stays finished.
-    let sent = sent.into_iter().map(|id| vec![id.into(), now.into()]).collect();
+    // A worker may have ended it, or asked for it again, before we learnt of the confirm: then it stays as the worker left it.
+    let sent = sent.into_iter().map(|(id, due_at)| vec![id.into(), now.into(), due_at.into()]).collect();
     sql::with_values(
         tx,
-        "UPDATE effects SET state = CASE effects.state WHEN 'requested' THEN 'sent' ELSE effects.state END,
-         published_at = COALESCE(effects.published_at, v.column2) FROM",
+        "UPDATE effects SET state = 'sent', published_at = COALESCE(effects.published_at, v.column2) FROM",
         sent,
-        "AS v WHERE effects.effect_id = v.column1",
+        "AS v WHERE effects.effect_id = v.column1 AND effects.due_at = v.column3 AND effects.state = 'requested'",
     )
     .await?;
 

@@ -1,0 +1,143 @@
+//! The engine: an event in, one transaction, an answer after the commit.
+//!
+//! What is told to it has a key, and the key is in the transaction: told twice is told once.
+
+pub mod apply;
+pub mod callback;
+pub mod case;
+pub mod confirmation;
+mod core;
+mod deadline;
+mod effect;
+mod keep;
+mod message;
+pub mod orders;
+pub mod payment;
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use tokio::task::JoinHandle;
+use waybill_domain::{GraphVersion, OrderId};
+
+use crate::store::committer::{AfterCommit, CommitError, Committer};
+use crate::store::{DbError, Store};
+use crate::template::Template;
+
+pub use apply::{Answer, Report};
+pub use core::{MACHINE, Outside};
+pub use message::{DeadMessage, unpack};
+
+use core::Core;
+
+/// The engine of this process.
+#[derive(Clone)]
+pub struct Engine {
+    core: Arc<Core>,
+    committer: Committer,
+}
+
+/// Why the engine did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store does not answer: nothing is known to have happened, and telling it again with the same key is safe.
+    #[error("the store does not answer")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store refuses what follows; a fault of ours that the log names.
+    #[error("the store refuses it: {0}")]
+    Refused(String),
+}
+
+impl From<CommitError> for EngineError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Refused(why) => Self::Refused(why),
+            unavailable @ CommitError::Unavailable(_) => Self::Unavailable(unavailable.into()),
+        }
+    }
+}
+
+impl From<DbError> for EngineError {
+    fn from(error: DbError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+/// Why a graph cannot be used with this database.
+#[derive(Debug, thiserror::Error)]
+pub enum GraphError {
+    /// A version was published before with other content.
+    #[error("{machine} version {version} was published with sha256 {kept}, the template has {found}: publish a new version instead")]
+    Changed {
+        /// The machine.
+        machine: String,
+        /// The version.
+        version: GraphVersion,
+        /// What the database keeps.
+        kept: String,
+        /// What the template says.
+        found: String,
+    },
+    /// The template routes no version of the machine that this program is about.
+    #[error("the template routes new orders of {0} to no version")]
+    NotRouted(&'static str),
+    /// The store does not answer.
+    #[error("the store does not answer")]
+    Unavailable(#[from] DbError),
+}
+
+impl Engine {
+    /// Starts the engine on a store: keeps the template's versions, refuses changed ones, starts the committer.
+    pub async fn start(
+        store: Store,
+        template: Arc<Template>,
+        outside: Outside,
+        after: AfterCommit,
+    ) -> Result<(Self, JoinHandle<()>), GraphError> {
+        if template.routing(MACHINE).is_none() {
+            return Err(GraphError::NotRouted(MACHINE));
+        }
+        for published in template.published() {
+            let graph = published.graph();
+            let (machine, version) = (graph.machine().to_string(), graph.version());
+            let document = serde_json::from_str(published.canonical_json()).unwrap_or(Json::Null);
+            let kept = store.keep_version(&machine, version.0, published.sha256(), document).await?;
+            if kept != published.sha256() {
+                let found = published.sha256().to_owned();
+                return Err(GraphError::Changed { machine, version, kept, found });
+            }
+        }
+        let (committer, task) = Committer::start(store.clone(), after);
+        Ok((Self { core: Arc::new(Core { store, template, outside }), committer }, task))
+    }
+
+    /// The store, to read from.
+    pub fn store(&self) -> &Store {
+        &self.core.store
+    }
+
+    /// The graphs.
+    pub fn template(&self) -> &Arc<Template> {
+        &self.core.template
+    }
+
+    /// Names and addresses outside.
+    pub fn outside(&self) -> &Outside {
+        &self.core.outside
+    }
+
+    /// How many writes wait.
+    pub fn depth(&self) -> usize {
+        self.committer.depth()
+    }
+
+    /// The graph that an order is pinned to.
+    pub fn graph_of(&self, version: GraphVersion) -> Option<Arc<waybill_domain::Graph>> {
+        self.core.graph(version).cloned()
+    }
+}
+
+/// A new order's id: they rise with time, which keeps indexes small.
+fn new_order_id() -> OrderId {
+    OrderId(uuid::Uuid::now_v7())
+}

@@ -1,0 +1,356 @@
+//! Callbacks of partners: stored before they are answered, applied by their task, parked while they are early.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+use waybill_domain::{Actor, Event, Fields, OrderId, Refusal, Role};
+use waybill_tasks::celery::message::{HeaderValue, Message, Properties};
+use waybill_webhooks::{Callback as Received, Inbox, PartnerReport, Stored, Unavailable, Unmapped};
+
+use super::core::Core;
+use super::message;
+use super::{Engine, EngineError};
+use crate::store::committer::Command;
+use crate::store::record::{Callback, CallbackState, Dead, EffectState};
+use crate::store::{Needs, Place, Unit};
+
+/// How long a callback that came early waits for its turn.
+const PATIENCE: TimeDelta = TimeDelta::hours(1);
+
+#[async_trait]
+impl Inbox for Engine {
+    async fn store(&self, received: Received) -> Result<Stored, Unavailable> {
+        let command = Take { core: self.core.clone(), received, id: Uuid::now_v7() };
+        self.committer.submit(command).await.map_err(|error| Unavailable(error.to_string()))
+    }
+}
+
+struct Take {
+    core: Arc<Core>,
+    received: Received,
+    id: Uuid,
+}
+
+impl Take {
+    fn key(&self) -> (String, String) {
+        (self.received.partner.clone(), self.received.event_id.clone())
+    }
+
+    /// What is set aside of a callback whose id was used for something else.
+    fn dead(&self, unit: &Unit) -> Dead {
+        let received = &self.received;
+        let header = |(name, value): &(String, String)| (name.clone(), HeaderValue::Text(value.clone()));
+        let message = Message {
+            exchange: String::new(),
+            routing_key: received.partner.clone(),
+            properties: Properties { message_id: Some(received.event_id.clone()), ..Properties::default() },
+            headers: received.headers.iter().map(header).collect(),
+            body: received.body.to_vec(),
+        };
+        Dead {
+            id: self.id,
+            source: "webhook".to_owned(),
+            queue: received.partner.clone(),
+            task: None,
+            task_id: None,
+            reason: "event-key-conflict".to_owned(),
+            place: "webhook-id".to_owned(),
+            detail: format!("expected the content that {} had before, found another", received.event_id),
+            size: i64::try_from(received.body.len()).unwrap_or(i64::MAX),
+            message: message::seal(&self.core.store, "quarantine", self.id, &message),
+            digest: message::digest(&received.partner, &message),
+            received_at: unit.now,
+            replayed_at: None,
+        }
+    }
+}
+
+impl Command for Take {
+    type Answer = Stored;
+
+    fn needs(&self) -> Needs {
+        Needs {
+            callback_keys: BTreeSet::from([self.key()]),
+            inbox: vec![("callback", format!("{} {}", self.received.partner, self.received.event_id))],
+            ..Needs::default()
+        }
+    }
+
+    fn run(&self, unit: &mut Unit) -> Stored {
+        let received = &self.received;
+        let inbox_key = ("callback", format!("{} {}", received.partner, received.event_id));
+        if let Some(known) = unit.inbox.get(&inbox_key) {
+            if known.payload_hash == received.sha256 {
+                return Stored::Duplicate;
+            }
+            let dead = self.dead(unit);
+            self.core.set_aside(unit, dead);
+            return Stored::Conflict;
+        }
+        unit.writes.inbox.push(crate::store::record::InboxRow {
+            source: "callback",
+            key: inbox_key.1,
+            order_id: None,
+            sequence: None,
+            outcome: "stored".to_owned(),
+            payload_hash: received.sha256.to_vec(),
+        });
+        let place = Place { table: "callbacks", column: "body", row: &self.id.to_string() };
+        unit.writes.callbacks.push(Callback {
+            callback_id: self.id,
+            partner: received.partner.clone(),
+            event_id: received.event_id.clone(),
+            key_id: received.key_id.clone(),
+            signed_at: received.signed_at,
+            received_at: unit.now,
+            headers: json!(received.headers),
+            body: self.core.store.crypt().seal(place, &received.body),
+            sha256: received.sha256.to_vec(),
+            state: CallbackState::Received,
+            detail: None,
+            order_id: None,
+            parked_until: None,
+            settled_at: None,
+        });
+        let mut effect = self.core.new_effect(unit, self.id, None, "apply_partner_callback");
+        effect.subject = Some(self.id);
+        self.core.request(unit, effect);
+        Stored::New
+    }
+}
+
+impl Engine {
+    /// Applies a stored callback: finds its order, lets the graph decide, and settles or parks it.
+    pub async fn apply_callback(&self, callback_id: Uuid) -> Result<(), EngineError> {
+        let store = &self.core.store;
+        let Some(callback) = store.callback(callback_id).await? else { return Ok(()) };
+        if callback.state.is_settled() {
+            return Ok(());
+        }
+        let place = Place { table: "callbacks", column: "body", row: &callback_id.to_string() };
+        let body = store.crypt().open(place, &callback.body).map_err(|error| EngineError::Refused(error.to_string()))?;
+        let adapter = self.core.outside.adapters.get(&callback.partner).copied();
+        let translated = adapter.unwrap_or(waybill_webhooks::Adapter::Standard).translate(&body);
+        let order_id = match &translated {
+            Ok(report) => self.find_order(&callback.partner, report).await?,
+            Err(_) => None,
+        };
+        let command = Apply { core: self.core.clone(), callback, translated, order_id };
+        Ok(self.committer.submit(command).await?)
+    }
+
+    async fn find_order(&self, partner: &str, report: &PartnerReport) -> Result<Option<OrderId>, EngineError> {
+        let store = &self.core.store;
+        if let Some(Ok(id)) = report.reference.as_deref().map(str::parse::<OrderId>)
+            && store.order(id).await?.is_some()
+        {
+            return Ok(Some(id));
+        }
+        // A reference that is not one of ours is not made up for by a number; a callback without any may be found by it.
+        match (&report.reference, &report.partner_order_number) {
+            (None, Some(number)) => Ok(store.order_of_partner(partner, number).await?),
+            _ => Ok(None),
+        }
+    }
+}
+
+struct Apply {
+    core: Arc<Core>,
+    /// As it was read; checked again under lock.
+    callback: Callback,
+    translated: Result<PartnerReport, Unmapped>,
+    order_id: Option<OrderId>,
+}
+
+/// What becomes of a callback, and why.
+struct Settled(CallbackState, Option<String>);
+
+impl Command for Apply {
+    type Answer = ();
+
+    fn needs(&self) -> Needs {
+        let number = self.translated.as_ref().ok().and_then(|report| report.partner_order_number.clone());
+        Needs {
+            callbacks: BTreeSet::from([self.callback.callback_id]),
+            effects: BTreeSet::from([self.callback.callback_id]),
+            orders: self.order_id.into_iter().collect(),
+            numbers: number.into_iter().map(|number| (self.callback.partner.clone(), number)).collect(),
+            ..Needs::default()
+        }
+    }
+
+    fn run(&self, unit: &mut Unit) {
+        let id = self.callback.callback_id;
+        if unit.callbacks.get(&id).is_none_or(|callback| callback.state.is_settled()) {
+            return;
+        }
+        let Settled(state, detail) = self.settle(unit);
+        let now = unit.now;
+        let parked_until = self.callback.received_at + PATIENCE;
+        let Some(callback) = unit.callbacks.get_mut(&id) else { return };
+        callback.state = state;
+        callback.detail = detail;
+        callback.order_id = self.order_id;
+        callback.settled_at = state.is_settled().then_some(now);
+        callback.parked_until = (state == CallbackState::Parked).then_some(parked_until);
+        unit.writes.changed_callbacks.insert(id);
+        if let Some(effect) = unit.effects.get_mut(&id) {
+            effect.order_id = self.order_id;
+            if state == CallbackState::Parked {
+                effect.state = EffectState::Requested;
+                effect.due_at = parked_until;
+            } else {
+                effect.state = EffectState::Done;
+                effect.finished_at = Some(now);
+            }
+            effect.published_at = effect.published_at.or(Some(now));
+            unit.writes.changed_effects.insert(id);
+        }
+        metrics::counter!("callbacks_settled_total", "state" => state.as_str()).increment(1);
+    }
+}
+
+impl Apply {
+    fn settle(&self, unit: &mut Unit) -> Settled {
+        let report = match &self.translated {
+            Ok(report) => report,
+            Err(unmapped) => {
+                self.open_case(unit, "unmapped-callback", None, unmapped.code, unmapped.to_string());
+                return Settled(CallbackState::Unmapped, Some(unmapped.to_string()));
+            }
+        };
+        let Some(order_id) = self.order_id.filter(|id| unit.orders.contains_key(id)) else {
+            let detail = format!("no delivery order for reference {:?}", report.reference);
+            self.open_case(unit, "orphan-callback", None, report.event.as_str(), detail.clone());
+            return Settled(CallbackState::Orphan, Some(detail));
+        };
+        let event = self.event(unit, report);
+        if let Some(conflict) = self.conflict(unit, order_id, report) {
+            self.core.contradict(unit, order_id, event, conflict);
+            return Settled(CallbackState::Conflict, Some(conflict.to_owned()));
+        }
+        let loaded = &unit.orders[&order_id];
+        if report.cancelled && loaded.record.outcome.as_deref() == Some("cancelled") {
+            self.core.note(unit, order_id, event);
+            return Settled(CallbackState::Noted, Some("cancelled at our request".to_owned()));
+        }
+        match self.core.apply(unit, order_id, event.clone(), &Json::Null) {
+            Ok(_) => Settled(CallbackState::Applied, None),
+            Err(refusal) => self.refused(unit, order_id, event, report, &refusal),
+        }
+    }
+
+    fn refused(&self, unit: &mut Unit, id: OrderId, event: Event, report: &PartnerReport, refusal: &Refusal) -> Settled {
+        let detail = Some(refusal.to_string());
+        match refusal {
+            Refusal::Duplicate { .. } => {
+                self.core.note(unit, id, event);
+                Settled(CallbackState::Duplicate, detail)
+            }
+            Refusal::Stale { .. } => {
+                self.core.note(unit, id, event);
+                Settled(CallbackState::Stale, detail)
+            }
+            Refusal::Early { .. } if unit.now < self.callback.received_at + PATIENCE => Settled(CallbackState::Parked, detail),
+            Refusal::Early { expected, .. } => self.unresolved(unit, id, event, report, expected.as_str()),
+            Refusal::Contradiction { state, .. } => {
+                let cancelled = unit.orders[&id].record.outcome.as_deref() == Some("cancelled");
+                let kind = if cancelled { "goods-at-large" } else { "contradiction" };
+                tracing::warn!(order.id = %id, "a partner's {} contradicts {state} of {id}", event.name);
+                self.core.contradict(unit, id, event, kind);
+                Settled(CallbackState::Conflict, detail)
+            }
+            _ => {
+                self.core.contradict(unit, id, event, "callback-refused");
+                Settled(CallbackState::Conflict, detail)
+            }
+        }
+    }
+
+    /// Its turn never came. If the partner has the parcel by all we know, the missing step is inferred; else an operator looks.
+    fn unresolved(&self, unit: &mut Unit, id: OrderId, event: Event, report: &PartnerReport, expected: &str) -> Settled {
+        let loaded = &unit.orders[&id];
+        let number = report
+            .partner_order_number
+            .clone()
+            .or_else(|| loaded.record.partner_order_number.clone())
+            .or_else(|| loaded.record.partner_booking_id.clone());
+        let step = self.core.graph_in(unit, id).and_then(|graph| {
+            let edges = &graph.state(loaded.order.state.as_str())?.edges;
+            edges.values().find(|edge| edge.to == *expected && edge.actors.contains(&Role::DeliveryPartner)).cloned()
+        });
+        if let (Some(number), Some(step)) = (number, step) {
+            let inferred = Event {
+                name: step.event,
+                key: format!("{}/inferred", event.key),
+                fields: Fields::from([("partner_order_number".into(), number.into())]),
+                inferred: true,
+                ..event.clone()
+            };
+            let both = self.core.apply(unit, id, inferred, &Json::Null).is_ok()
+                && self.core.apply(unit, id, event.clone(), &Json::Null).is_ok();
+            if both {
+                return Settled(CallbackState::Applied, Some(format!("{expected} was inferred")));
+            }
+        }
+        let given_up = Event {
+            name: "CALLBACK_UNRESOLVED".into(),
+            key: format!("{}/unresolved", event.key),
+            actor: Actor::system(),
+            fields: Fields::new(),
+            ..event.clone()
+        };
+        self.core.note(unit, id, event);
+        if self.core.apply(unit, id, given_up.clone(), &Json::Null).is_err() {
+            self.core.contradict(unit, id, given_up, "callback-unresolved");
+        }
+        Settled(CallbackState::Unresolved, Some(format!("{expected} was never reported")))
+    }
+
+    /// What cannot be true of this order, whatever the graph says.
+    fn conflict(&self, unit: &Unit, id: OrderId, report: &PartnerReport) -> Option<&'static str> {
+        let record = &unit.orders[&id].record;
+        if record.partner.as_ref().is_some_and(|partner| *partner != self.callback.partner) {
+            return Some("wrong-partner");
+        }
+        let number = report.partner_order_number.as_ref()?;
+        let owner = unit.numbers.get(&(self.callback.partner.clone(), number.clone()));
+        if owner.is_some_and(|owner| *owner != id) {
+            return Some("partner-number-taken");
+        }
+        let other = record.partner_order_number.as_ref().is_some_and(|known| known != number);
+        other.then_some("partner-number-differs")
+    }
+
+    fn event(&self, unit: &Unit, report: &PartnerReport) -> Event {
+        Event {
+            name: report.event.clone(),
+            key: format!("callback:{}:{}", self.callback.partner, self.callback.event_id),
+            actor: Actor { role: Role::DeliveryPartner, id: self.callback.partner.clone() },
+            fields: report.fields.clone(),
+            inferred: false,
+            occurred_at: report.occurred_at.unwrap_or(unit.now),
+        }
+    }
+
+    fn open_case(&self, unit: &mut Unit, kind: &str, about: Option<OrderId>, reason: &str, detail: String) {
+        let id = self.callback.callback_id;
+        let detail = json!({ "partner": self.callback.partner, "callback_id": id, "detail": detail });
+        self.core.open_case(unit, kind, format!("callback:{id}"), about, reason, detail);
+    }
+}
+
+impl Core {
+    /// Puts a message aside, with one operator case a day for its queue and reason.
+    pub(super) fn set_aside(&self, unit: &mut Unit, dead: Dead) {
+        let detail = json!({ "queue": dead.queue, "task": dead.task, "place": dead.place, "detail": dead.detail, "id": dead.id });
+        let subject = format!("quarantine:{}:{}:{}", dead.queue, dead.reason, unit.now.date_naive());
+        self.open_case(unit, "quarantine", subject, None, &dead.reason.clone(), detail);
+        metrics::counter!("quarantined_total", "reason" => dead.reason.clone()).increment(1);
+        unit.writes.dead.push(dead);
+    }
+}

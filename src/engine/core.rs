@@ -1,0 +1,260 @@
+//! What every command works with: the graphs, the keys, and the rules that bind an order's record to its state.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+use waybill_domain::{Change, Event, Fields, Graph, GraphVersion, OrderId, Refusal, Role, Transition};
+
+use super::message;
+use crate::store::record::{Case, Effect, EffectState, Record};
+use crate::store::{Place, Store, Unit};
+use crate::template::Template;
+
+/// The machine of delivery orders.
+pub const MACHINE: &str = "delivery-order";
+
+/// A field that the engine fills: the order that takes over.
+const REPLACEMENT: &str = "replacement_delivery_order_id";
+
+/// Names and addresses outside, from the settings.
+#[derive(Debug, Clone)]
+pub struct Outside {
+    /// Our task queue.
+    pub queue: String,
+    /// The partner that books where nobody chose another.
+    pub default_partner: String,
+    /// The language of each partner's callbacks.
+    pub adapters: std::collections::BTreeMap<String, waybill_webhooks::Adapter>,
+    /// How customers and partners reach us, without a slash at the end.
+    pub public_url: String,
+    /// Effects go into the in-process transport, in the transaction that asks for them.
+    pub local: bool,
+}
+
+/// What commands share.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) store: Store,
+    pub(super) template: Arc<Template>,
+    pub(super) outside: Outside,
+}
+
+/// What an event did to an order.
+#[derive(Debug, Clone)]
+pub(super) struct Applied {
+    /// The log rows that it made.
+    pub(super) transitions: Vec<Transition>,
+}
+
+impl Core {
+    pub(super) fn graph(&self, version: GraphVersion) -> Option<&Arc<Graph>> {
+        self.template.graph(MACHINE, version)
+    }
+
+    /// The graph of an order in this unit. Versions are kept as long as an order is pinned to them.
+    pub(super) fn graph_in(&self, unit: &Unit, id: OrderId) -> Option<&Arc<Graph>> {
+        self.graph(unit.orders.get(&id)?.order.graph_version)
+    }
+
+    /// Lets an event move an order, with everything that follows in the same transaction.
+    pub(super) fn apply(&self, unit: &mut Unit, id: OrderId, mut event: Event, extra: &Json) -> Result<Applied, Refusal> {
+        let unknown = || Refusal::UnknownEvent { event: event.name.clone() };
+        let graph = self.graph_in(unit, id).ok_or_else(unknown)?.clone();
+        let loaded = unit.orders.get(&id).ok_or_else(unknown)?;
+        let mut order = loaded.order.clone();
+        let edge = graph.edge(order.state.as_str(), event.name.as_str());
+        let replacement = edge.is_some_and(|edge| edge.requires.iter().any(|field| *field == REPLACEMENT));
+        let successor = replacement.then(super::new_order_id);
+        if let Some(successor) = successor {
+            event.fields.insert(REPLACEMENT.into(), successor.to_string().into());
+        }
+        let transitions = order.decide(&graph, event, unit.now)?;
+        for transition in &transitions {
+            self.enter(unit, &graph, transition);
+            order.apply(transition);
+        }
+        if let (Some(successor), Some(last)) = (successor, transitions.last()) {
+            self.succeed(unit, id, successor, last, extra);
+        }
+        Ok(Applied { transitions })
+    }
+
+    /// Records an event that does not move its order.
+    pub(super) fn note(&self, unit: &mut Unit, id: OrderId, event: Event) -> Option<Transition> {
+        let now = unit.now;
+        let loaded = unit.orders.get_mut(&id)?;
+        let noted = loaded.order.note(event, now);
+        if loaded.record.partner_order_number.is_none() && loaded.record.live {
+            loaded.record.partner_order_number = text(&noted.fields, "partner_order_number");
+        }
+        unit.take(&noted);
+        Some(noted)
+    }
+
+    /// Takes one transition: log row, record, effects, and what ends with the state that is left.
+    pub(super) fn enter(&self, unit: &mut Unit, graph: &Graph, transition: &Transition) {
+        let id = transition.order_id;
+        let effects = unit.take(transition);
+        let Some(state) = graph.state(transition.to.as_str()) else { return };
+        let loaded = unit.orders.get_mut(&id).expect("take demands that the order is loaded");
+        let record = &mut loaded.record;
+        if state.requires.iter().any(|field| *field == "failure_reason") {
+            record.failed = true;
+        }
+        record.failure_reason = record.failure_reason.take().or_else(|| text(&transition.fields, "failure_reason"));
+        if record.partner_order_number.is_none() {
+            record.partner_order_number = text(&transition.fields, "partner_order_number");
+        }
+        if let Some(outcome) = state.outcome {
+            record.outcome = Some(outcome.as_str().to_owned());
+            record.live = false;
+        }
+        if transition.to == "DELIVERY_CONFIRMED" {
+            record.confirmed_by = Some(confirmed_by(transition.actor.role).to_owned());
+        }
+        let left_attention = transition
+            .from
+            .as_ref()
+            .and_then(|from| graph.state(from.as_str()))
+            .is_some_and(|from| from.kind == waybill_domain::Kind::Attention);
+        if transition.change == Change::Moved {
+            unit.writes.unparked.insert(id);
+            if left_attention {
+                let note = format!("{} led to {}", transition.event, transition.to);
+                unit.writes.closed_cases.push((id, transition.actor.id.clone(), note));
+            }
+        }
+        for effect in effects {
+            self.request(unit, effect);
+        }
+    }
+
+    /// Asks for an effect: as a row of the outbox, and with the in-process transport as its message at once.
+    pub(super) fn request(&self, unit: &mut Unit, mut effect: Effect) {
+        if self.outside.local && effect.due_at <= unit.now {
+            effect.state = EffectState::Sent;
+            effect.published_at = Some(unit.now);
+            let message = message::of_effect(&effect, &self.outside.queue);
+            unit.writes.messages.push(message::pack(&self.store, &self.outside.queue, &message, unit.now));
+        }
+        unit.writes.effects.push(effect);
+    }
+
+    /// An effect beside those of the graph: of a callback, or an inverse of something that came too late.
+    pub(super) fn new_effect(&self, unit: &Unit, id: Uuid, order: Option<(OrderId, i64)>, name: &str) -> Effect {
+        Effect {
+            effect_id: id,
+            order_id: order.map(|(id, _)| id),
+            sequence: order.map_or(0, |(_, sequence)| sequence),
+            ordinal: 0,
+            name: name.to_owned(),
+            subject: None,
+            state: EffectState::Requested,
+            attempts: 0,
+            due_at: unit.now,
+            published_at: None,
+            lease_until: None,
+            finished_at: None,
+            cause: None,
+            created_at: unit.now,
+        }
+    }
+
+    /// Brings a delivery order into being.
+    pub(super) fn give_birth(&self, unit: &mut Unit, id: OrderId, event: Event, record: Record) -> Option<Transition> {
+        let version = self.template.active(MACHINE, id)?;
+        let graph = self.graph(version)?.clone();
+        let (order, birth) = waybill_domain::DeliveryOrder::born(id, &graph, event, unit.now);
+        unit.writes.orderings.entry(record.ordering_id.clone()).or_insert_with(|| Some(record.customer_id.clone()));
+        unit.give_birth(MACHINE.into(), order, record);
+        self.enter(unit, &graph, &birth);
+        Some(birth)
+    }
+
+    /// The new order for the same ordering, in the transaction that ends the old one, linked both ways.
+    fn succeed(&self, unit: &mut Unit, old: OrderId, new: OrderId, ended: &Transition, extra: &Json) {
+        let (old_place, new_place) = (old.to_string(), new.to_string());
+        let place = |column, row| Place { table: "delivery_orders", column, row };
+        let Some(predecessor) = unit.orders.get_mut(&old) else { return };
+        predecessor.record.successor_id = Some(new);
+        let record = predecessor.record.clone();
+        let crypt = &self.store;
+        let reseal = |column, blob: &[u8]| {
+            let plain = crypt.unseal(place(column, &old_place), blob).unwrap_or(Json::Null);
+            crypt.seal(place(column, &new_place), &plain)
+        };
+        let dropoff = match extra.get("dropoff") {
+            Some(dropoff) if dropoff.is_object() => crypt.seal(place("dropoff", &new_place), dropoff),
+            _ => reseal("dropoff", &record.dropoff),
+        };
+        let partner = extra.get("partner").and_then(Json::as_str).map(str::to_owned);
+        let record = Record {
+            attempt: record.attempt + 1,
+            predecessor_id: Some(old),
+            successor_id: None,
+            partner: Some(partner.unwrap_or_else(|| self.outside.default_partner.clone())),
+            partner_booking_id: None,
+            partner_order_number: None,
+            tracking_url: None,
+            failure_reason: None,
+            failed: false,
+            outcome: None,
+            confirmed_by: None,
+            pickup: reseal("pickup", &record.pickup),
+            dropoff,
+            live: true,
+            ..record
+        };
+        let event = Event {
+            name: "DELIVERY_ORDER_CREATED".into(),
+            key: format!("successor:{old}"),
+            actor: ended.actor.clone(),
+            fields: Fields::new(),
+            inferred: false,
+            occurred_at: ended.occurred_at,
+        };
+        self.give_birth(unit, new, event, record);
+    }
+
+    /// Opens an operator case; one per subject.
+    pub(super) fn open_case(&self, unit: &mut Unit, kind: &str, subject: String, about: Option<OrderId>, reason: &str, detail: Json) {
+        unit.writes.cases.push(Case {
+            case_id: Uuid::now_v7(),
+            kind: kind.to_owned(),
+            subject,
+            order_id: about,
+            reason: reason.to_owned(),
+            detail,
+            opened_at: unit.now,
+            claimed_by: None,
+            claimed_at: None,
+            closed_by: None,
+            closed_at: None,
+            note: None,
+        });
+    }
+
+    /// A fact that contradicts what is known is noted, and an operator hears of it with both sides.
+    pub(super) fn contradict(&self, unit: &mut Unit, id: OrderId, event: Event, kind: &str) -> Option<Transition> {
+        let detail = json!({ "event": event.name, "by": event.actor.id, "fields": event.fields, "occurred_at": event.occurred_at });
+        let reason = event.name.to_string();
+        let noted = self.note(unit, id, event)?;
+        let subject = format!("{kind}:{id}:{}", noted.revision);
+        self.open_case(unit, kind, subject, Some(id), &reason, detail);
+        Some(noted)
+    }
+}
+
+/// A field of an event, as text.
+pub(super) fn text(fields: &Fields, name: &str) -> Option<String> {
+    fields.get(name).and_then(|value| value.as_text()).map(str::to_owned)
+}
+
+fn confirmed_by(role: Role) -> &'static str {
+    match role {
+        Role::Customer | Role::Service => "customer",
+        Role::System | Role::PaymentService | Role::DeliveryPartner => "system",
+        Role::Operator => "operator",
+    }
+}

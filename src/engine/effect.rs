@@ -1,0 +1,289 @@
+//! Effects on their way: published, begun, ended, and what follows from how they ended.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+use waybill_domain::{Actor, Event, Fields, OrderId, Role};
+use waybill_tasks::orders::{Booking, Finish, Reported};
+
+use super::core::{Core, text};
+use super::{Engine, EngineError};
+use crate::store::committer::Command;
+use crate::store::record::{Effect, EffectState};
+use crate::store::{Needs, Unit, effect_id};
+
+/// These talk to the partner, and one at a time per order.
+const TALK_TO_PARTNER: [&str; 2] = ["book_delivery_partner", "cancel_delivery_partner"];
+/// A worker that has not ended an effect by then is taken for dead.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// A worker that died in the middle so often is suspected to die of this effect.
+const SUSPECT: i64 = 20;
+
+/// Whether an effect can run now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lease {
+    /// Yes.
+    Taken,
+    /// Another effect of the order is talking to the partner.
+    Busy,
+    /// It has ended.
+    Ended,
+}
+
+impl Engine {
+    /// The broker has confirmed the tasks of these effects.
+    pub async fn mark_sent(&self, effects: &[Effect]) -> Result<(), EngineError> {
+        let effects = effects.iter().map(|effect| (effect.effect_id, effect.due_at)).collect();
+        Ok(self.committer.submit(MarkSent { effects }).await?)
+    }
+
+    /// An effect could not be published: not before `after` has passed.
+    pub async fn defer(&self, effect: Uuid, after: Duration, cause: String) -> Result<(), EngineError> {
+        Ok(self.committer.submit(Defer { effect, after, cause }).await?)
+    }
+
+    pub(super) async fn lease(&self, effect: Uuid, name: &str, order: OrderId) -> Result<Lease, EngineError> {
+        if !TALK_TO_PARTNER.contains(&name) {
+            return Ok(Lease::Taken);
+        }
+        Ok(self.committer.submit(TakeLease { effect, order }).await?)
+    }
+
+    pub(super) async fn end(&self, effect: Uuid, order: OrderId, finish: Finish) -> Result<(), EngineError> {
+        Ok(self.committer.submit(End { core: self.core.clone(), effect, order, finish }).await?)
+    }
+
+    pub(super) async fn open_pending_case(&self, effect: Uuid, order: OrderId) -> Result<(), EngineError> {
+        let Some(sequence) = self.core.store.effect(effect).await?.map(|effect| effect.sequence) else { return Ok(()) };
+        let log = self.core.store.log(order).await?;
+        let entered = log.iter().find(|entry| entry.transition.revision.0 == sequence);
+        let event = entered.map_or_else(String::new, |entry| entry.transition.event.to_string());
+        Ok(self.committer.submit(OpenCase { core: self.core.clone(), sequence, event, order }).await?)
+    }
+}
+
+struct MarkSent {
+    effects: Vec<(Uuid, DateTime<Utc>)>,
+}
+
+impl Command for MarkSent {
+    type Answer = ();
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    fn run(&self, unit: &mut Unit) {
+        unit.writes.sent_effects.extend(&self.effects);
+    }
+}
+
+struct Defer {
+    effect: Uuid,
+    after: Duration,
+    cause: String,
+}
+
+impl Command for Defer {
+    type Answer = ();
+
+    fn needs(&self) -> Needs {
+        Needs { effects: BTreeSet::from([self.effect]), ..Needs::default() }
+    }
+
+    fn run(&self, unit: &mut Unit) {
+        let due_at = unit.now + self.after;
+        if let Some(effect) = unit.effects.get_mut(&self.effect).filter(|it| it.state == EffectState::Requested) {
+            effect.due_at = due_at;
+            effect.cause = Some(self.cause.clone());
+            unit.writes.changed_effects.insert(self.effect);
+        }
+    }
+}
+
+struct TakeLease {
+    effect: Uuid,
+    order: OrderId,
+}
+
+impl Command for TakeLease {
+    type Answer = Lease;
+
+    fn needs(&self) -> Needs {
+        let order = BTreeSet::from([self.order]);
+        Needs {
+            effects: BTreeSet::from([self.effect]),
+            orders: order.clone(),
+            effects_of: order,
+            ..Needs::default()
+        }
+    }
+
+    fn run(&self, unit: &mut Unit) -> Lease {
+        let now = unit.now;
+        let talking = unit.effects.values().any(|it| {
+            it.order_id == Some(self.order) && it.state == EffectState::Running && it.lease_until.is_some_and(|until| until > now)
+        });
+        let Some(effect) = unit.effects.get_mut(&self.effect) else { return Lease::Ended };
+        if matches!(effect.state, EffectState::Done | EffectState::Failed) {
+            return Lease::Ended;
+        }
+        if talking {
+            return Lease::Busy;
+        }
+        if effect.state == EffectState::Running {
+            // Whoever had it died in the middle: what it did is not known, and that was an attempt.
+            effect.attempts += 1;
+            effect.cause = Some("a worker died while it ran".to_owned());
+        }
+        effect.state = EffectState::Running;
+        effect.published_at = effect.published_at.or(Some(now));
+        effect.lease_until = Some(now + LEASE);
+        unit.writes.changed_effects.insert(self.effect);
+        Lease::Taken
+    }
+}
+
+struct End {
+    core: Arc<Core>,
+    effect: Uuid,
+    order: OrderId,
+    finish: Finish,
+}
+
+impl Command for End {
+    type Answer = ();
+
+    fn needs(&self) -> Needs {
+        Needs { effects: BTreeSet::from([self.effect]), orders: BTreeSet::from([self.order]), ..Needs::default() }
+    }
+
+    fn run(&self, unit: &mut Unit) {
+        let now = unit.now;
+        let Some(effect) = unit.effects.get_mut(&self.effect) else { return };
+        if effect.state == EffectState::Done {
+            return;
+        }
+        effect.lease_until = None;
+        effect.published_at = effect.published_at.or(Some(now));
+        let name = effect.name.clone();
+        let failed = match &self.finish {
+            Finish::Done | Finish::Booked(_) | Finish::Event(_) => {
+                effect.state = EffectState::Done;
+                effect.finished_at = Some(now);
+                effect.cause = None;
+                None
+            }
+            Finish::Retry { after, cause, counts } if effect.attempts < SUSPECT || !counts => {
+                effect.state = EffectState::Requested;
+                effect.due_at = now + *after;
+                effect.attempts += i64::from(*counts);
+                effect.cause = Some(cause.clone());
+                None
+            }
+            Finish::Retry { cause, .. } | Finish::Failed { cause } => {
+                effect.state = EffectState::Failed;
+                effect.finished_at = Some(now);
+                effect.cause = Some(cause.clone());
+                Some(cause.clone())
+            }
+        };
+        unit.writes.changed_effects.insert(self.effect);
+        if let Some(cause) = failed {
+            let at_large = cause.contains("goods at large");
+            let kind = if at_large { "goods-at-large" } else { "effect-failed" };
+            let detail = json!({ "effect": name, "effect_id": self.effect, "cause": cause });
+            let subject = format!("effect:{}", self.effect);
+            self.core.open_case(unit, kind, subject, Some(self.order), &name.to_uppercase(), detail);
+        }
+        match &self.finish {
+            Finish::Booked(booking) => self.booked(unit, booking),
+            Finish::Event(reported) => self.reported(unit, reported),
+            Finish::Done | Finish::Retry { .. } | Finish::Failed { .. } => {}
+        }
+    }
+}
+
+impl End {
+    fn event(&self, unit: &Unit, name: &str, actor: Actor, fields: Fields) -> Event {
+        let key = format!("effect:{}", self.effect);
+        Event { name: name.into(), key, actor, fields, inferred: false, occurred_at: unit.now }
+    }
+
+    /// The partner has it: noted with the order. If nobody wants it any more, it is cancelled again.
+    fn booked(&self, unit: &mut Unit, booking: &Booking) {
+        let Some(loaded) = unit.orders.get_mut(&self.order) else { return };
+        if loaded.record.partner_booking_id.as_ref() == Some(&booking.id) {
+            return;
+        }
+        loaded.record.partner = Some(booking.partner.clone());
+        loaded.record.partner_booking_id = Some(booking.id.clone());
+        loaded.record.tracking_url = booking.tracking_url.clone();
+        let cancelled = loaded.record.outcome.as_deref() == Some("cancelled");
+        let mut fields = Fields::from([("partner_booking_id".into(), booking.id.clone().into())]);
+        if let Some(url) = &booking.tracking_url {
+            fields.insert("tracking_url".into(), url.clone().into());
+        }
+        let actor = Actor { role: Role::DeliveryPartner, id: booking.partner.clone() };
+        let event = self.event(unit, "PARTNER_BOOKED", actor, fields);
+        let Some(noted) = self.core.note(unit, self.order, event) else { return };
+        if cancelled {
+            let name = "cancel_delivery_partner";
+            let id = effect_id(self.order, noted.revision.0, name);
+            let effect = self.core.new_effect(unit, id, Some((self.order, noted.revision.0)), name);
+            self.core.request(unit, effect);
+        }
+    }
+
+    /// What an effect found out is an event like any other; late or contradicting, it is noted.
+    fn reported(&self, unit: &mut Unit, reported: &Reported) {
+        let event = self.event(unit, reported.event.as_str(), reported.actor.clone(), reported.fields.clone());
+        if self.core.apply(unit, self.order, event.clone(), &Json::Null).is_err() {
+            self.core.note(unit, self.order, event);
+        }
+    }
+}
+
+struct OpenCase {
+    core: Arc<Core>,
+    /// Sequence of the transition to the state that waits for an operator.
+    sequence: i64,
+    /// The event behind it.
+    event: String,
+    order: OrderId,
+}
+
+impl Command for OpenCase {
+    type Answer = ();
+
+    fn needs(&self) -> Needs {
+        Needs { orders: BTreeSet::from([self.order]), ..Needs::default() }
+    }
+
+    fn run(&self, unit: &mut Unit) {
+        let Some(loaded) = unit.orders.get(&self.order) else { return };
+        let still_waits = loaded.order.state == "PENDING_BY_OPERATOR";
+        if !still_waits {
+            return;
+        }
+        let (order, record) = (&loaded.order, &loaded.record);
+        // A failed delivery hands over at once: its reason says more than that it did.
+        let reason = match &record.failure_reason {
+            Some(reason) if self.event == "ESCALATED" => reason.clone(),
+            _ => self.event.clone(),
+        };
+        let detail = json!({
+            "ordering_id": record.ordering_id,
+            "attempt": record.attempt,
+            "failure_reason": record.failure_reason,
+            "failure_raw": text(&order.fields, "failure_raw"),
+            "visited": order.visited,
+        });
+        self.core.open_case(unit, "pending", format!("pending:{}:{}", self.order, self.sequence), Some(self.order), &reason, detail);
+    }
+}
+

@@ -1,0 +1,100 @@
+//! Messages as the store keeps them: whole, encrypted, and able to be sent again unchanged.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+use waybill_tasks::celery::message::{Headers, Message, Properties};
+use waybill_tasks::celery::protocol::Signature;
+
+use crate::store::record::{Effect, StoredMessage};
+use crate::store::{CryptError, Place, Store};
+
+/// A message as JSON: what `waybill dead show` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadMessage {
+    /// The exchange it came through.
+    pub exchange: String,
+    /// The routing key it came with.
+    pub routing_key: String,
+    /// All properties.
+    pub properties: Properties,
+    /// All headers.
+    pub headers: Headers,
+    /// The body, base64.
+    pub body: String,
+}
+
+impl From<&Message> for DeadMessage {
+    fn from(message: &Message) -> Self {
+        Self {
+            exchange: message.exchange.clone(),
+            routing_key: message.routing_key.clone(),
+            properties: message.properties.clone(),
+            headers: message.headers.clone(),
+            body: STANDARD.encode(&message.body),
+        }
+    }
+}
+
+impl DeadMessage {
+    /// The body's bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        STANDARD.decode(&self.body).unwrap_or_default()
+    }
+
+    /// The message, to be sent again.
+    pub fn into_message(self) -> Message {
+        let body = self.bytes();
+        let Self { exchange, routing_key, properties, headers, .. } = self;
+        Message { exchange, routing_key, properties, headers, body }
+    }
+}
+
+/// The task that carries an effect: ids only.
+pub(super) fn of_effect(effect: &Effect, queue: &str) -> Message {
+    let kwargs = match effect.subject {
+        Some(callback) => json!({ "callback_id": callback }),
+        None => json!({
+            "effect_id": effect.effect_id,
+            "delivery_order_id": effect.order_id,
+            "sequence": effect.sequence,
+        }),
+    };
+    Signature::new(format!("waybill.{}", effect.name)).id(effect.effect_id).kwargs(kwargs).queue(queue).into_message()
+}
+
+/// A message for a table of messages.
+pub(super) fn pack(store: &Store, queue: &str, message: &Message, due_at: DateTime<Utc>) -> StoredMessage {
+    let message_id = Uuid::now_v7();
+    StoredMessage {
+        message_id,
+        queue: queue.to_owned(),
+        message: seal(store, "messages", message_id, message),
+        due_at,
+        attempts: 0,
+    }
+}
+
+/// Encrypts a message for its row.
+pub(super) fn seal(store: &Store, table: &'static str, id: Uuid, message: &Message) -> Vec<u8> {
+    let json = serde_json::to_vec(&DeadMessage::from(message)).expect("a message is JSON");
+    store.crypt().seal(Place { table, column: "message", row: &id.to_string() }, &json)
+}
+
+/// Decrypts a message of a row.
+pub fn unpack(store: &Store, table: &'static str, id: Uuid, blob: &[u8]) -> Result<DeadMessage, CryptError> {
+    let json = store.crypt().open(Place { table, column: "message", row: &id.to_string() }, blob)?;
+    serde_json::from_slice(&json).map_err(|_| CryptError::Unopenable(format!("{table}.message of {id}")))
+}
+
+/// What makes the same message recognisable when a broker hands it out again.
+pub(super) fn digest(queue: &str, message: &Message) -> Vec<u8> {
+    let mut sha = Sha256::new();
+    sha.update(queue.as_bytes());
+    sha.update(serde_json::to_vec(&DeadMessage::from(message)).expect("a message is JSON"));
+    sha.finalize().to_vec()
+}
