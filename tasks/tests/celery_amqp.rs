@@ -1,15 +1,19 @@
 //! The transport and the worker on a real RabbitMQ.
 
-mod support {
-    pub(crate) mod broker;
-    pub(crate) mod handlers;
-    pub(crate) mod proxy;
-}
+#[path = "support/broker.rs"]
+mod broker;
+#[path = "support/handlers.rs"]
+mod handlers;
+#[path = "support/proxy.rs"]
+mod proxy;
 
-mod celery_amqp {
-    mod consume;
-    mod faults;
-    mod publish;
-    mod topology;
-    mod work;
-}
+#[path = "celery_amqp/consume.rs"]
+mod consume;
+#[path = "celery_amqp/faults.rs"]
+mod faults;
+#[path = "celery_amqp/publish.rs"]
+mod publish;
+#[path = "celery_amqp/topology.rs"]
+mod topology;
+#[path = "celery_amqp/work.rs"]
+mod work;

@@ -12,8 +12,8 @@ use waybill_tasks::celery::amqp::AmqpTransport;
 use waybill_tasks::celery::transport::{Handler, Queue, Routing, Transport as _, Verdict};
 
 use super::publish::{message, queue};
-use crate::support::broker::{consumed, Queues, transport, until};
-use crate::support::handlers::Recorder;
+use crate::broker::{Queues, consumed, transport, until};
+use crate::handlers::Recorder;
 
 pub(crate) fn consume(
     transport: &Arc<AmqpTransport>,
@@ -41,11 +41,17 @@ async fn no_more_than_the_prefetch_is_ever_in_hand() {
     let stop = CancellationToken::new();
 
     let consuming = consume(&transport, queue(&name, 7), recorder.clone(), &stop);
-    until("a full hand", Duration::from_secs(5), async || recorder.in_hand.load(Ordering::SeqCst) == 7).await;
+    until("a full hand", Duration::from_secs(5), async || {
+        recorder.in_hand.load(Ordering::SeqCst) == 7
+    })
+    .await;
     let status = transport.queue_exists(&name).await.unwrap().unwrap();
     assert_eq!((status.messages, status.consumers), (193, 1));
     recorder.permits.add_permits(1000);
-    until("all messages", Duration::from_secs(10), async || recorder.count() == 200).await;
+    until("all messages", Duration::from_secs(10), async || {
+        recorder.count() == 200
+    })
+    .await;
 
     stop.cancel();
     consuming.await.unwrap();
@@ -63,7 +69,10 @@ async fn a_stop_finishes_what_is_in_hand_and_leaves_the_rest_in_the_queue() {
     let recorder = Arc::new(Recorder::with_permits(0));
     let stop = CancellationToken::new();
     let consuming = consume(&transport, queue(&name, 5), recorder.clone(), &stop);
-    until("a full hand", Duration::from_secs(5), async || recorder.in_hand.load(Ordering::SeqCst) == 5).await;
+    until("a full hand", Duration::from_secs(5), async || {
+        recorder.in_hand.load(Ordering::SeqCst) == 5
+    })
+    .await;
 
     stop.cancel();
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -89,14 +98,27 @@ async fn a_message_that_is_given_back_comes_again_slower_each_time() {
     let started = Instant::now();
 
     let consuming = consume(&transport, queue(&name, 5), recorder.clone(), &stop);
-    until("the fourth time", Duration::from_secs(10), async || recorder.count() == 4).await;
-    assert!(started.elapsed() > Duration::from_millis(700), "{:?}", started.elapsed());
+    until("the fourth time", Duration::from_secs(10), async || {
+        recorder.count() == 4
+    })
+    .await;
+    assert!(
+        started.elapsed() > Duration::from_millis(700),
+        "{:?}",
+        started.elapsed()
+    );
     *recorder.verdict.lock().unwrap() = Verdict::Ack;
     until("the last time", Duration::from_secs(10), async || recorder.count() == 5).await;
 
     stop.cancel();
     consuming.await.unwrap();
-    let redelivered: Vec<_> = recorder.taken.lock().unwrap().iter().map(|taken| taken.redelivered).collect();
+    let redelivered: Vec<_> = recorder
+        .taken
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|taken| taken.redelivered)
+        .collect();
     assert_eq!(redelivered, [false, true, true, true, true]);
     assert_eq!(transport.queue_exists(&name).await.unwrap().unwrap().messages, 0);
     transport.close().await;
@@ -119,8 +141,14 @@ async fn a_queue_that_is_deleted_is_made_again_with_its_bindings() {
 
     queues.delete(&name).await;
     let deleted = Instant::now();
-    until("the loss", Duration::from_secs(5), async || !transport.health().consuming).await;
-    until("a consumer again", Duration::from_secs(5), async || transport.health().consuming).await;
+    until("the loss", Duration::from_secs(5), async || {
+        !transport.health().consuming
+    })
+    .await;
+    until("a consumer again", Duration::from_secs(5), async || {
+        transport.health().consuming
+    })
+    .await;
     println!("consuming again after {:?}", deleted.elapsed());
     let mut event = message("payment.succeeded", "1");
     event.exchange = exchange.clone();
@@ -130,7 +158,13 @@ async fn a_queue_that_is_deleted_is_made_again_with_its_bindings() {
     stop.cancel();
     consuming.await.unwrap();
     let channel = queues.channel().await;
-    channel.exchange_delete(exchange.as_str().into(), lapin::options::ExchangeDeleteOptions::default()).await.unwrap();
+    channel
+        .exchange_delete(
+            exchange.as_str().into(),
+            lapin::options::ExchangeDeleteOptions::default(),
+        )
+        .await
+        .unwrap();
     transport.close().await;
     queues.clean_up().await;
 }
@@ -151,8 +185,14 @@ async fn two_consumers_share_a_queue_and_a_loss_of_one_queue_leaves_the_other_al
     queues.delete(&first).await;
     publish_all(&transport, &second, 0..100).await;
 
-    until("the other's messages", Duration::from_secs(5), async || two.count() == 100).await;
-    until("the first again", Duration::from_secs(5), async || transport.health().consuming).await;
+    until("the other's messages", Duration::from_secs(5), async || {
+        two.count() == 100
+    })
+    .await;
+    until("the first again", Duration::from_secs(5), async || {
+        transport.health().consuming
+    })
+    .await;
     publish_all(&transport, &first, 0..100).await;
     until("its messages", Duration::from_secs(5), async || one.count() == 100).await;
     assert_eq!(one.bodies().into_iter().collect::<HashSet<_>>().len(), 100);

@@ -11,9 +11,9 @@ use waybill_tasks::celery::transport::{PublishError, Routing, Transport as _};
 
 use super::consume::{consume, publish_all};
 use super::publish::{message, queue};
-use crate::support::broker::{consumed, Queues, address, connect, options, transport, until, url_at};
-use crate::support::handlers::Recorder;
-use crate::support::proxy::{Faults, Proxy};
+use crate::broker::{Queues, address, connect, consumed, options, transport, until, url_at};
+use crate::handlers::Recorder;
+use crate::proxy::{Faults, Proxy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_cut_again_and_again_lose_nothing() {
@@ -31,7 +31,9 @@ async fn connections_that_are_cut_again_and_again_lose_nothing() {
         let mut confirmed = HashSet::new();
         for round in 0..20_u32 {
             let numbers = round * 50..(round + 1) * 50;
-            let publishes = numbers.clone().map(|number| transport.publish(message(&name, &number.to_string()), Routing::Mandatory));
+            let publishes = numbers
+                .clone()
+                .map(|number| transport.publish(message(&name, &number.to_string()), Routing::Mandatory));
             for (number, answer) in numbers.clone().zip(join_all(publishes).await) {
                 match answer {
                     Ok(()) => confirmed.insert(number.to_string()),
@@ -76,20 +78,38 @@ async fn an_acknowledgement_of_a_lost_session_takes_no_other_message() {
     let recorder = Arc::new(Recorder::with_permits(0));
     let stop = CancellationToken::new();
     let consuming = consume(&transport, queue(&name, 4), recorder.clone(), &stop);
-    until("a full hand", Duration::from_secs(10), async || recorder.in_hand.load(Ordering::SeqCst) == 4).await;
+    until("a full hand", Duration::from_secs(10), async || {
+        recorder.in_hand.load(Ordering::SeqCst) == 4
+    })
+    .await;
 
     proxy.cut();
-    until("the loss", Duration::from_secs(5), async || !transport.health().consuming).await;
-    until("a consumer again", Duration::from_secs(10), async || transport.health().consuming).await;
+    until("the loss", Duration::from_secs(5), async || {
+        !transport.health().consuming
+    })
+    .await;
+    until("a consumer again", Duration::from_secs(10), async || {
+        transport.health().consuming
+    })
+    .await;
     recorder.permits.add_permits(4);
-    until("the work of the lost session", Duration::from_secs(5), async || recorder.count() == 4).await;
-    until("the next hand", Duration::from_secs(5), async || recorder.in_hand.load(Ordering::SeqCst) == 4).await;
+    until("the work of the lost session", Duration::from_secs(5), async || {
+        recorder.count() == 4
+    })
+    .await;
+    until("the next hand", Duration::from_secs(5), async || {
+        recorder.in_hand.load(Ordering::SeqCst) == 4
+    })
+    .await;
 
     // Four were finished, but none was acknowledged in its own session: all twenty are still there.
     let plain = transport.queue_exists(&name).await.unwrap().unwrap();
     assert_eq!(plain.messages, 16);
     recorder.permits.add_permits(1000);
-    until("all, four of them twice", Duration::from_secs(10), async || recorder.count() == 24).await;
+    until("all, four of them twice", Duration::from_secs(10), async || {
+        recorder.count() == 24
+    })
+    .await;
     stop.cancel();
     consuming.await.unwrap();
     assert_eq!(recorder.bodies().into_iter().collect::<HashSet<_>>().len(), 20);
@@ -114,12 +134,18 @@ async fn a_broker_that_is_silent_while_connecting_is_given_up_and_tried_again() 
 
     let answer = transport.publish(message("nobody", "1"), Routing::Mandatory).await;
 
-    assert!(matches!(&answer, Err(PublishError::Unconfirmed(why)) if why == "RabbitMQ is not reachable"), "{answer:?}");
+    assert!(
+        matches!(&answer, Err(PublishError::Unconfirmed(why)) if why == "RabbitMQ is not reachable"),
+        "{answer:?}"
+    );
     assert!(started.elapsed() < Duration::from_secs(7));
     assert!(!transport.health().publishing);
     proxy.heal();
     assert!(transport.ready(Duration::from_secs(7)).await);
-    until("only the connections in use", Duration::from_secs(5), async || proxy.open() <= 1).await;
+    until("only the connections in use", Duration::from_secs(5), async || {
+        proxy.open() <= 1
+    })
+    .await;
     transport.close().await;
 }
 
@@ -156,8 +182,14 @@ async fn a_broker_that_falls_silent_is_noticed_by_its_heartbeats() {
         health.publishing && health.consuming
     })
     .await;
-    transport.publish(message(&name, "2"), Routing::Mandatory).await.unwrap();
-    until("the message", Duration::from_secs(5), async || recorder.bodies().contains(&"2".to_owned())).await;
+    transport
+        .publish(message(&name, "2"), Routing::Mandatory)
+        .await
+        .unwrap();
+    until("the message", Duration::from_secs(5), async || {
+        recorder.bodies().contains(&"2".to_owned())
+    })
+    .await;
     stop.cancel();
     consuming.await.unwrap();
     transport.close().await;
@@ -181,7 +213,10 @@ async fn slow_and_sliced_bytes_are_the_same_messages() {
     let bodies: HashSet<_> = (0..5).map(|number| format!("{number}").repeat(40_000)).collect();
 
     for body in &bodies {
-        transport.publish(message(&name, body), Routing::Mandatory).await.unwrap();
+        transport
+            .publish(message(&name, body), Routing::Mandatory)
+            .await
+            .unwrap();
     }
 
     until("the messages", Duration::from_secs(20), async || recorder.count() == 5).await;
@@ -201,7 +236,10 @@ async fn a_body_of_sixteen_mebibytes_passes() {
     let consuming = consume(&transport, queue(&name, 4), recorder.clone(), &stop);
     let body = "x".repeat(16 * 1024 * 1024);
 
-    transport.publish(message(&name, &body), Routing::Mandatory).await.unwrap();
+    transport
+        .publish(message(&name, &body), Routing::Mandatory)
+        .await
+        .unwrap();
 
     until("the message", Duration::from_secs(20), async || recorder.count() == 1).await;
     assert!(recorder.bodies() == [body]);

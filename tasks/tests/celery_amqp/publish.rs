@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use waybill_tasks::celery::message::{HeaderValue, Headers, Message, Properties};
 use waybill_tasks::celery::transport::{PublishError, Queue, Routing, Transport as _};
 
-use crate::support::broker::{consumed, Queues, transport, until};
-use crate::support::handlers::Recorder;
+use crate::broker::{Queues, consumed, transport, until};
+use crate::handlers::Recorder;
 
 pub(crate) fn message(queue: &str, body: &str) -> Message {
     Message {
@@ -33,7 +33,12 @@ pub(crate) fn queue(name: &str, prefetch: u16) -> Queue {
 }
 
 fn all_headers() -> Headers {
-    let list = vec![HeaderValue::Null, HeaderValue::Int(30), HeaderValue::Float(20.5), HeaderValue::List(vec![])];
+    let list = vec![
+        HeaderValue::Null,
+        HeaderValue::Int(30),
+        HeaderValue::Float(20.5),
+        HeaderValue::List(vec![]),
+    ];
     let table = Headers::from([("inner".to_owned(), HeaderValue::List(list.clone()))]);
     Headers::from(
         [
@@ -173,7 +178,12 @@ async fn an_event_that_nobody_wants_is_published_all_the_same() {
     let (transport, mut queues) = (transport().await, Queues::new().await);
     let nobody = queues.name();
 
-    assert!(transport.publish(message(&nobody, "1"), Routing::Optional).await.is_ok());
+    assert!(
+        transport
+            .publish(message(&nobody, "1"), Routing::Optional)
+            .await
+            .is_ok()
+    );
 
     transport.close().await;
 }
@@ -184,7 +194,11 @@ async fn messages_with_one_id_are_all_published_and_each_gets_its_own_answer() {
     let name = queues.classic().await;
 
     let publishes = (0..50).map(|number| {
-        let target = if number % 2 == 0 { name.clone() } else { format!("{name}-missing") };
+        let target = if number % 2 == 0 {
+            name.clone()
+        } else {
+            format!("{name}-missing")
+        };
         let mut message = message(&target, &number.to_string());
         message.properties.message_id = Some("the same".to_owned());
         let transport = transport.clone();

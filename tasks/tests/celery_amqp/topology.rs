@@ -6,7 +6,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use waybill_tasks::celery::amqp::QueueKind;
 use waybill_tasks::celery::transport::Transport as _;
 
-use crate::support::broker::{Queues, transport, until};
+use crate::broker::{Queues, transport, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_type_of_a_queue_is_told_and_an_absent_queue_stays_absent() {
@@ -15,7 +15,11 @@ async fn the_type_of_a_queue_is_told_and_an_absent_queue_stays_absent() {
     quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     let mut limited = quorum.clone();
     limited.insert("x-max-length".into(), AMQPValue::LongInt(1000));
-    let (classic, quorum, limited) = (queues.classic().await, queues.make(quorum).await, queues.make(limited).await);
+    let (classic, quorum, limited) = (
+        queues.classic().await,
+        queues.make(quorum).await,
+        queues.make(limited).await,
+    );
     let absent = queues.name();
 
     let mut kinds = Vec::new();
@@ -49,7 +53,10 @@ async fn an_exchange_of_another_type_is_used_as_it_is() {
 async fn the_broker_is_known_by_name_and_version() {
     let transport = transport().await;
 
-    until("a name", Duration::from_secs(5), async || transport.health().server.starts_with("RabbitMQ ")).await;
+    until("a name", Duration::from_secs(5), async || {
+        transport.health().server.starts_with("RabbitMQ ")
+    })
+    .await;
 
     let health = transport.health();
     assert!(health.publishing && health.consuming, "{health:?}");

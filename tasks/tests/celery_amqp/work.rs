@@ -16,8 +16,8 @@ use waybill_tasks::celery::worker::Worker;
 
 use super::consume::consume;
 use super::publish::queue;
-use crate::support::broker::{Queues, transport, until};
-use crate::support::handlers::{Recorder, Shelf};
+use crate::broker::{Queues, transport, until};
+use crate::handlers::{Recorder, Shelf};
 
 #[derive(Deserialize)]
 struct Add {
@@ -55,8 +55,13 @@ async fn every_message_finds_its_place_and_every_sender_its_result() {
     pickled.properties.content_type = Some("application/x-python-serialize".to_owned());
     let mut broken = add(&name, &replies, json!(1), json!(2));
     broken.body = b"[[], {\"x\": NaN, \"y\": 2}, {}]".to_vec();
-    let later = Signature::new("math.add").queue(&name).eta(Utc::now() + TimeDelta::hours(1));
-    let stale = Signature::new("math.add").queue(&name).reply_to(&replies).expires(Utc::now() - TimeDelta::hours(1));
+    let later = Signature::new("math.add")
+        .queue(&name)
+        .eta(Utc::now() + TimeDelta::hours(1));
+    let stale = Signature::new("math.add")
+        .queue(&name)
+        .reply_to(&replies)
+        .expires(Utc::now() - TimeDelta::hours(1));
     let mut stale = stale.into_message();
     stale.properties.expiration = None;
     let messages = [
@@ -64,7 +69,10 @@ async fn every_message_finds_its_place_and_every_sender_its_result() {
         add(&name, &replies, json!(1), json!("two")),
         add(&name, &replies, json!(1), json!(0)),
         add(&name, &replies, json!(1), json!(13)),
-        Signature::new("math.divide").queue(&name).reply_to(&replies).into_message(),
+        Signature::new("math.divide")
+            .queue(&name)
+            .reply_to(&replies)
+            .into_message(),
         later.into_message(),
         stale,
         pickled,
@@ -85,7 +93,13 @@ async fn every_message_finds_its_place_and_every_sender_its_result() {
         consuming.await.unwrap();
     }
     assert_eq!(transport.queue_exists(&name).await.unwrap().unwrap().messages, 0);
-    let expected = ["body-not-json", "task-panicked", "unknown-task", "unsupported-content-type", "wrong-arguments"];
+    let expected = [
+        "body-not-json",
+        "task-panicked",
+        "unknown-task",
+        "unsupported-content-type",
+        "wrong-arguments",
+    ];
     assert_eq!(shelf.reasons(), expected);
     assert_eq!(shelf.parked.lock().unwrap().len(), 2);
     let mut ends: Vec<_> = recorder.bodies().iter().map(|body| end(body)).collect();
@@ -133,7 +147,10 @@ async fn nothing_is_acknowledged_while_the_keeper_is_away() {
     assert!(shelf.reasons().is_empty());
     shelf.away.store(false, Ordering::SeqCst);
 
-    until("all three", Duration::from_secs(15), async || shelf.reasons().len() == 3).await;
+    until("all three", Duration::from_secs(15), async || {
+        shelf.reasons().len() == 3
+    })
+    .await;
     stop.cancel();
     consuming.await.unwrap();
     assert_eq!(transport.queue_exists(&name).await.unwrap().unwrap().messages, 0);

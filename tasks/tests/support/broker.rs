@@ -22,7 +22,9 @@ pub(crate) fn url() -> String {
 /// Its address, for a proxy.
 pub(crate) async fn address() -> SocketAddr {
     let uri: AMQPUri = url().parse().expect("WAYBILL_TEST_AMQP_URL is an AMQP URL");
-    let mut found = tokio::net::lookup_host((uri.authority.host, uri.authority.port)).await.expect("a host");
+    let mut found = tokio::net::lookup_host((uri.authority.host, uri.authority.port))
+        .await
+        .expect("a host");
     found.next().expect("an address")
 }
 
@@ -60,7 +62,9 @@ pub(crate) struct Queues {
 impl Queues {
     /// None yet.
     pub(crate) async fn new() -> Self {
-        let connection = Connection::connect(&url(), ConnectionProperties::default()).await.expect("RabbitMQ answers");
+        let connection = Connection::connect(&url(), ConnectionProperties::default())
+            .await
+            .expect("RabbitMQ answers");
         Self {
             connection,
             names: Vec::new(),
@@ -81,7 +85,11 @@ impl Queues {
             durable: true,
             ..QueueDeclareOptions::default()
         };
-        self.channel().await.queue_declare(name.as_str().into(), durable, arguments).await.expect("declared");
+        self.channel()
+            .await
+            .queue_declare(name.as_str().into(), durable, arguments)
+            .await
+            .expect("declared");
         name
     }
 
@@ -97,7 +105,11 @@ impl Queues {
 
     /// Deletes a queue under whoever consumes it.
     pub(crate) async fn delete(&self, name: &str) {
-        let deleted = self.channel().await.queue_delete(name.into(), QueueDeleteOptions::default()).await;
+        let deleted = self
+            .channel()
+            .await
+            .queue_delete(name.into(), QueueDeleteOptions::default())
+            .await;
         deleted.expect("deleted");
     }
 
@@ -105,7 +117,11 @@ impl Queues {
     pub(crate) async fn clean_up(self) {
         for name in &self.names {
             // A queue that was never made is deleted too, says RabbitMQ.
-            let _ = self.channel().await.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await;
+            let _ = self
+                .channel()
+                .await
+                .queue_delete(name.as_str().into(), QueueDeleteOptions::default())
+                .await;
         }
     }
 }
@@ -126,5 +142,7 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, within: Duration
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(within, waiting).await.unwrap_or_else(|_| panic!("{what} within {within:?}"));
+    tokio::time::timeout(within, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{what} within {within:?}"));
 }

@@ -40,7 +40,10 @@ impl Recorder {
 
     pub(crate) fn bodies(&self) -> Vec<String> {
         let taken = self.taken.lock().unwrap();
-        taken.iter().map(|delivery| String::from_utf8(delivery.message.body.clone()).unwrap()).collect()
+        taken
+            .iter()
+            .map(|delivery| String::from_utf8(delivery.message.body.clone()).unwrap())
+            .collect()
     }
 }
 
@@ -73,7 +76,13 @@ impl Shelf {
     }
 
     pub(crate) fn reasons(&self) -> Vec<&'static str> {
-        let mut reasons: Vec<_> = self.rejected.lock().unwrap().iter().map(|rejected| rejected.reason).collect();
+        let mut reasons: Vec<_> = self
+            .rejected
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|rejected| rejected.reason)
+            .collect();
         reasons.sort_unstable();
         reasons
     }

@@ -1,12 +1,8 @@
 //! The partner's client against a partner on a real socket.
 
-#[path = "partner_support/scripted.rs"]
-mod scripted;
-
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
-use scripted::{Reply, Scripted};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -18,6 +14,8 @@ use waybill_tasks::partner::{
     BookingRequest, Cancelled, Operation, Parcel, PartnerClient, PartnerError, PartnerSettings, Partners,
     PartnersSettings,
 };
+
+use crate::scripted::{Reply, Scripted};
 
 const REFERENCE: OrderId = OrderId(Uuid::from_u128(7));
 
