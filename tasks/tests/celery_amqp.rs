@@ -1,5 +1,7 @@
 //! The transport and the worker on a real RabbitMQ.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 #[path = "support/broker.rs"]
 mod broker;
 #[path = "support/handlers.rs"]

@@ -98,9 +98,19 @@ impl AmqpTransport {
         let tasks = TaskTracker::new();
         let publishing = Link::start(target.clone(), &tasks, stop.clone());
         let (jobs, queue) = mpsc::channel(4 * WINDOW);
-        tasks.spawn(publisher::run(publishing.clone(), queue, options.publish_within, stop.clone()));
+        tasks.spawn(publisher::run(
+            publishing.clone(),
+            queue,
+            options.publish_within,
+            stop.clone(),
+        ));
         let server = Arc::new(OnceLock::new());
-        tasks.spawn(learn_name(publishing.clone(), target.clone(), Arc::clone(&server), stop.clone()));
+        tasks.spawn(learn_name(
+            publishing.clone(),
+            target.clone(),
+            Arc::clone(&server),
+            stop.clone(),
+        ));
         Ok(Arc::new(Self {
             target,
             publish_within: options.publish_within,
@@ -209,7 +219,11 @@ impl Transport for AmqpTransport {
         Health {
             publishing: publishing.is_some_and(|session| session.connected() && !session.blocked()),
             consuming: self.registered().iter().all(|alive| alive.load(Ordering::Relaxed)),
-            server: self.server.get().cloned().unwrap_or_else(|| "AMQP 0-9-1 broker".to_owned()),
+            server: self
+                .server
+                .get()
+                .cloned()
+                .unwrap_or_else(|| "AMQP 0-9-1 broker".to_owned()),
         }
     }
 }
@@ -228,7 +242,10 @@ impl Drop for AmqpTransport {
 
 impl fmt::Debug for AmqpTransport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("AmqpTransport").field("health", &self.health()).finish_non_exhaustive()
+        formatter
+            .debug_struct("AmqpTransport")
+            .field("health", &self.health())
+            .finish_non_exhaustive()
     }
 }
 

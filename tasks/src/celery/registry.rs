@@ -142,7 +142,10 @@ fn arguments<T: DeserializeOwned>(request: &Request) -> Result<T, TaskError> {
         return Err(TaskError::Wrong {
             code: WRONG_ARGUMENTS,
             place: "body[0]".to_owned(),
-            detail: format!("expected keyword arguments only, found {} positional", request.args.len()),
+            detail: format!(
+                "expected keyword arguments only, found {} positional",
+                request.args.len()
+            ),
         });
     }
     let kwargs = Value::Object(request.kwargs.clone());
@@ -150,7 +153,11 @@ fn arguments<T: DeserializeOwned>(request: &Request) -> Result<T, TaskError> {
         let path = error.path().to_string();
         TaskError::Wrong {
             code: WRONG_ARGUMENTS,
-            place: if path == "." { "body[1]".to_owned() } else { format!("body[1].{path}") },
+            place: if path == "." {
+                "body[1]".to_owned()
+            } else {
+                format!("body[1].{path}")
+            },
             detail: without_values(&error.inner().to_string()),
         }
     })
@@ -206,7 +213,10 @@ mod tests {
     async fn a_task_runs_with_its_arguments_and_the_context() {
         let registry = Registry::new(Arc::new(10)).register::<Add>();
 
-        let answer = registry.start(request(json!([]), json!({"x": 1, "terms": [2, 3]}))).unwrap().await;
+        let answer = registry
+            .start(request(json!([]), json!({"x": 1, "terms": [2, 3]})))
+            .unwrap()
+            .await;
 
         assert_eq!(answer, Ok(json!(16)));
         assert_eq!(registry.names().collect::<Vec<_>>(), ["math.add"]);
@@ -218,13 +228,21 @@ mod tests {
 
         for (args, kwargs, expected) in [
             (json!([]), json!({"terms": []}), wrong("body[1]", "missing field `x`")),
-            (json!([]), json!({"x": 1, "terms": [], "y": 2}), wrong("body[1].y", "unknown field `y`, expected `x` or `terms`")),
+            (
+                json!([]),
+                json!({"x": 1, "terms": [], "y": 2}),
+                wrong("body[1].y", "unknown field `y`, expected `x` or `terms`"),
+            ),
             (
                 json!([]),
                 json!({"x": 1, "terms": [1, "Torstr. \"1\", Berlin"]}),
                 wrong("body[1].terms[1]", "invalid type: string, expected u32"),
             ),
-            (json!([1]), json!({"x": 1, "terms": []}), wrong("body[0]", "expected keyword arguments only, found 1 positional")),
+            (
+                json!([1]),
+                json!({"x": 1, "terms": []}),
+                wrong("body[0]", "expected keyword arguments only, found 1 positional"),
+            ),
         ] {
             assert_eq!(registry.start(request(args, kwargs)).unwrap().await, expected);
         }

@@ -76,18 +76,27 @@ impl<C: Send + Sync + 'static> Worker<C> {
             TaskError::Retry { after, cause } => {
                 let wait = chrono::Duration::from_std(after).unwrap_or(chrono::Duration::days(3650));
                 let until = (self.clock)() + wait;
-                self.keeper.park(&requeued::retried(delivery, request, until), until).await?;
+                self.keeper
+                    .park(&requeued::retried(delivery, request, until), until)
+                    .await?;
                 info!(task.id = %request.id, task.name = %request.task, retries = request.retries + 1, "task {} is tried again at {until}", request.id);
                 self.tell(request, Outcome::retry(&cause)).await;
             }
-            TaskError::Failed { exc_type, exc_module, message } => {
+            TaskError::Failed {
+                exc_type,
+                exc_module,
+                message,
+            } => {
                 warn!(task.id = %request.id, task.name = %request.task, exc_type, "task {} failed", request.id);
-                self.tell(request, Outcome::failure(&exc_type, &exc_module, &message)).await;
+                self.tell(request, Outcome::failure(&exc_type, &exc_module, &message))
+                    .await;
             }
             TaskError::Wrong { code, place, detail } => {
                 let message = format!("{}() {place}: {detail}", request.task);
-                self.set_aside(delivery, rejected_by(request, code, place, detail)).await?;
-                self.tell(request, Outcome::failure("TypeError", "builtins", &message)).await;
+                self.set_aside(delivery, rejected_by(request, code, place, detail))
+                    .await?;
+                self.tell(request, Outcome::failure("TypeError", "builtins", &message))
+                    .await;
             }
             TaskError::Unavailable(cause) => return Err(Unstored(cause)),
         }
@@ -106,11 +115,17 @@ impl<C: Send + Sync + 'static> Worker<C> {
         }
         let payload = join.into_panic();
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let text = text
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
         error!(task.id = %request.id, task.name = %request.task, "task {} panicked", request.id);
         let rejected = rejected_by(request, "task-panicked", request.task.clone(), text);
         self.set_aside(delivery, rejected).await?;
-        self.tell(request, Outcome::failure("RuntimeError", "builtins", "the task panicked")).await;
+        self.tell(
+            request,
+            Outcome::failure("RuntimeError", "builtins", "the task panicked"),
+        )
+        .await;
         Ok(())
     }
 
@@ -122,13 +137,20 @@ impl<C: Send + Sync + 'static> Worker<C> {
         let detail = "expected the name of a task of this worker, found another";
         let rejected = rejected_by(request, "unknown-task", place.to_owned(), detail.to_owned());
         self.set_aside(delivery, rejected).await?;
-        self.tell(request, Outcome::failure("NotRegistered", "celery.exceptions", &request.task)).await;
+        self.tell(
+            request,
+            Outcome::failure("NotRegistered", "celery.exceptions", &request.task),
+        )
+        .await;
         Ok(())
     }
 
     async fn refuse(&self, delivery: &Delivery, malformed: Malformed) -> Result<(), Unstored> {
         let outcome = Outcome::failure("InvalidTaskError", "celery.exceptions", &malformed.to_string());
-        let address = malformed.task_id.as_deref().and_then(|id| ResultAddress::of_message(&delivery.message, id));
+        let address = malformed
+            .task_id
+            .as_deref()
+            .and_then(|id| ResultAddress::of_message(&delivery.message, id));
         self.set_aside(delivery, malformed).await?;
         if let Some(address) = address {
             self.publish_result(address, outcome).await;
@@ -138,7 +160,13 @@ impl<C: Send + Sync + 'static> Worker<C> {
 
     /// Stores the message whole before anything else happens to it.
     async fn set_aside(&self, delivery: &Delivery, why: Malformed) -> Result<(), Unstored> {
-        let Malformed { reason, place, detail, task, task_id } = why;
+        let Malformed {
+            reason,
+            place,
+            detail,
+            task,
+            task_id,
+        } = why;
         warn!(queue = %delivery.queue, reason, place, task.name = task, task.id = task_id, "message from {} set aside: {reason} at {place}", delivery.queue);
         metrics::counter!("messages_quarantined_total", "reason" => reason).increment(1);
         let rejected = Rejected {
@@ -153,7 +181,8 @@ impl<C: Send + Sync + 'static> Worker<C> {
     }
 
     async fn tell(&self, request: &Request, outcome: Outcome) {
-        metrics::counter!("tasks_total", "task" => self.known(&request.task), "outcome" => outcome.status()).increment(1);
+        metrics::counter!("tasks_total", "task" => self.known(&request.task), "outcome" => outcome.status())
+            .increment(1);
         if let Some(address) = ResultAddress::of(request) {
             self.publish_result(address, outcome).await;
         }
@@ -190,7 +219,10 @@ impl<C: Send + Sync + 'static> Handler for Worker<C> {
 
 impl<C> fmt::Debug for Worker<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Worker").field("registry", &self.registry).finish_non_exhaustive()
+        formatter
+            .debug_struct("Worker")
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
     }
 }
 

@@ -43,7 +43,10 @@ pub(super) async fn run(mut link: Link, consumer: Consumer) {
             warn!(queue = %consumer.queue.name, "consumer of {} ended, starting it again: {reason}", consumer.queue.name);
             said = reason;
         }
-        if or_stop(tokio::time::sleep(backoff.next()), &consumer.stop).await.is_none() {
+        if or_stop(tokio::time::sleep(backoff.next()), &consumer.stop)
+            .await
+            .is_none()
+        {
             break;
         }
     }
@@ -72,7 +75,12 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
-    pub(super) fn new(queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken, alive: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(
+        queue: Queue,
+        handler: Arc<dyn Handler>,
+        stop: CancellationToken,
+        alive: Arc<AtomicBool>,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(queue.prefetch.max(1).into()));
         Self {
             queue,
@@ -92,7 +100,9 @@ impl Consumer {
 
     /// `Ok` when stopped; otherwise why the session is over.
     async fn use_session(&self, session: &Session, warned: &mut bool) -> Result<(), String> {
-        let kind = topology::ensure(session, &self.queue).await.map_err(|error| error.to_string())?;
+        let kind = topology::ensure(session, &self.queue)
+            .await
+            .map_err(|error| error.to_string())?;
         if kind != QueueKind::Quorum && !std::mem::replace(warned, true) {
             let name = &self.queue.name;
             warn!(queue = %name, "queue {name} is {kind}, not quorum: it is used as it is, and as safe as its owner made it");
@@ -125,8 +135,12 @@ impl Consumer {
         let name = short("a queue's name", &self.queue.name).map_err(|error| error.to_string())?;
         let subscribing = async {
             // Before the first message: lapin buffers without limit whatever the broker sends.
-            channel.basic_qos(self.queue.prefetch.max(1), BasicQosOptions { global: false }).await?;
-            channel.basic_consume(name, "".into(), BasicConsumeOptions::default(), FieldTable::default()).await
+            channel
+                .basic_qos(self.queue.prefetch.max(1), BasicQosOptions { global: false })
+                .await?;
+            channel
+                .basic_consume(name, "".into(), BasicConsumeOptions::default(), FieldTable::default())
+                .await
         };
         match timeout(ANSWER, subscribing).await {
             Ok(subscribed) => subscribed.map_err(|error| error.to_string()),
@@ -147,10 +161,13 @@ impl Consumer {
         let handler = Arc::clone(&self.handler);
         let (given_back, stop) = (Arc::clone(&self.given_back), self.stop.clone());
         self.running.spawn(async move {
-            let verdict = AssertUnwindSafe(handler.handle(delivery)).catch_unwind().await.unwrap_or_else(|_| {
-                error!("a message handler panicked; its message goes back");
-                Verdict::Requeue
-            });
+            let verdict = AssertUnwindSafe(handler.handle(delivery))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    error!("a message handler panicked; its message goes back");
+                    Verdict::Requeue
+                });
             match verdict {
                 Verdict::Ack => {
                     given_back.store(0, Ordering::Relaxed);
@@ -164,7 +181,11 @@ impl Consumer {
 
     /// Buffered messages are not started; those in hand are finished and acknowledged, then the channel's end returns the rest.
     async fn leave(&self, channel: &Channel, deliveries: &lapin::Consumer) {
-        let cancelled = timeout(ANSWER, channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default())).await;
+        let cancelled = timeout(
+            ANSWER,
+            channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default()),
+        )
+        .await;
         if !matches!(cancelled, Ok(Ok(()))) {
             warn!(queue = %self.queue.name, "the consumer of {} was not cancelled in time", self.queue.name);
         }
@@ -185,7 +206,9 @@ impl Consumer {
 /// Slowly: what could not be stored now will hardly be in the next millisecond.
 async fn give_back(acker: &Acker, given_back: &AtomicU32, stop: &CancellationToken) {
     let before = given_back.fetch_add(1, Ordering::Relaxed);
-    let pause = Duration::from_millis(100).saturating_mul(1 << before.min(6)).min(Duration::from_secs(5));
+    let pause = Duration::from_millis(100)
+        .saturating_mul(1 << before.min(6))
+        .min(Duration::from_secs(5));
     or_stop(tokio::time::sleep(pause), stop).await;
     let options = BasicNackOptions {
         requeue: true,

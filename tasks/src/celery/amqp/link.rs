@@ -173,7 +173,10 @@ async fn supervise(target: Target, sender: watch::Sender<Option<Session>>, stop:
             }
             // Once per reason, not once per try: an outage of a night is one line.
             Err(reason) if reason != said => {
-                warn!(role = target.role, "RabbitMQ is not reachable to {}, trying on: {reason}", target.role);
+                warn!(
+                    role = target.role,
+                    "RabbitMQ is not reachable to {}, trying on: {reason}", target.role
+                );
                 said = reason;
             }
             Err(_) => (),

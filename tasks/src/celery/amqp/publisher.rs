@@ -111,7 +111,9 @@ impl Publisher {
         let mut window = Vec::new();
         let mut bytes = 0;
         while window.len() < WINDOW {
-            let Some(job) = self.waiting.pop_front().or_else(|| self.jobs.try_recv().ok()) else { break };
+            let Some(job) = self.waiting.pop_front().or_else(|| self.jobs.try_recv().ok()) else {
+                break;
+            };
             if job.answer.is_closed() {
                 continue;
             }

@@ -7,10 +7,11 @@ pub(super) fn name(payload: &[u8]) -> Option<String> {
     let (size, table) = table.split_first_chunk::<4>()?;
     let mut table = table.get(..usize::try_from(u32::from_be_bytes(*size)).ok()?)?;
     let (mut product, mut version) = (None, None);
-    while let Some((name, kind, value, rest)) = entry(table) {
-        match (name, kind) {
-            (b"product", b'S') => product = Some(String::from_utf8_lossy(value).into_owned()),
-            (b"version", b'S') => version = Some(String::from_utf8_lossy(value).into_owned()),
+    while let Some((entry, rest)) = entry(table) {
+        let text = || String::from_utf8_lossy(entry.value).into_owned();
+        match (entry.name, entry.kind) {
+            (b"product", b'S') => product = Some(text()),
+            (b"version", b'S') => version = Some(text()),
             _ => (),
         }
         table = rest;
@@ -21,8 +22,14 @@ pub(super) fn name(payload: &[u8]) -> Option<String> {
     }
 }
 
-/// Name, type, value and the rest. The types are those that brokers put there: strings, tables, booleans.
-fn entry(table: &[u8]) -> Option<(&[u8], u8, &[u8], &[u8])> {
+struct Entry<'a> {
+    name: &'a [u8],
+    kind: u8,
+    value: &'a [u8],
+}
+
+/// The next entry, and the rest. The types are those that brokers put there: strings, tables, booleans.
+fn entry(table: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let (size, rest) = table.split_first()?;
     let (name, rest) = rest.split_at_checked((*size).into())?;
     let (kind, rest) = rest.split_first()?;
@@ -34,7 +41,8 @@ fn entry(table: &[u8]) -> Option<(&[u8], u8, &[u8], &[u8])> {
         b't' => rest.split_at_checked(1)?,
         _ => return None,
     };
-    Some((name, *kind, value, rest))
+    let kind = *kind;
+    Some((Entry { name, kind, value }, rest))
 }
 
 #[cfg(test)]

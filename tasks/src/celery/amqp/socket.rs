@@ -46,7 +46,11 @@ macro_rules! open {
             }
             match uri.scheme {
                 AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, OwnedTLSConfig::default().as_ref()).await,
+                AMQPScheme::AMQPS => {
+                    stream
+                        .into_tls(&uri.authority.host, OwnedTLSConfig::default().as_ref())
+                        .await
+                }
             }
         }
     };
@@ -134,7 +138,10 @@ mod tests {
         let tried = connect(&uri, ConnectionProperties::default(), Duration::from_millis(200)).await;
 
         assert_eq!(tried.err().as_deref(), Some("no answer within 200ms"));
-        let heard = tokio::time::timeout(Duration::from_secs(1), silent).await.unwrap().unwrap();
+        let heard = tokio::time::timeout(Duration::from_secs(1), silent)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(heard, b"AMQP\x00\x00\x09\x01");
         for _ in 0..100 {
             if threads_of_lapin() == 0 {

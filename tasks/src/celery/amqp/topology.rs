@@ -130,7 +130,11 @@ pub(super) async fn status(session: &Session, name: &str) -> Result<Option<Queue
         return Ok(None);
     };
     let kind = kind(session, name).await?;
-    Ok(Some(QueueStatus { messages, consumers, kind }))
+    Ok(Some(QueueStatus {
+        messages,
+        consumers,
+        kind,
+    }))
 }
 
 async fn passive(session: &Session, name: &str) -> Result<Option<(u32, u32)>, TopologyError> {
@@ -151,7 +155,9 @@ async fn kind(session: &Session, name: &str) -> Result<QueueKind, TopologyError>
         Ok(_) => Ok(QueueKind::Quorum),
         Err(TopologyError::Mismatch { argument, .. }) if argument == "x-queue-type" => Ok(QueueKind::Classic),
         Err(TopologyError::Mismatch { argument, .. }) => Ok(QueueKind::Other { argument }),
-        Err(TopologyError::Refused { .. }) => Ok(QueueKind::Other { argument: "owner".to_owned() }),
+        Err(TopologyError::Refused { .. }) => Ok(QueueKind::Other {
+            argument: "owner".to_owned(),
+        }),
         Err(error) => Err(error),
     }
 }
@@ -176,7 +182,13 @@ async fn bind(session: &Session, queue: &str, exchange: &str, routing_key: &str)
     let name = |text: &str| short("a name", text).map_err(|error| unavailable(&what, error));
     let channel = session.channel().await.map_err(|error| unavailable(&what, error))?;
     let options = QueueBindOptions::default();
-    let bound = channel.queue_bind(name(queue)?, name(exchange)?, name(routing_key)?, options, FieldTable::default());
+    let bound = channel.queue_bind(
+        name(queue)?,
+        name(exchange)?,
+        name(routing_key)?,
+        options,
+        FieldTable::default(),
+    );
     answered(&what, bound).await
 }
 
@@ -196,7 +208,9 @@ fn refusal(what: &str, error: &lapin::Error) -> TopologyError {
     let (what, text) = (what.to_owned(), refused.get_message().to_string());
     match refused.kind() {
         AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => TopologyError::Missing { what, text },
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::RESOURCELOCKED) => TopologyError::Refused { what, text },
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::RESOURCELOCKED) => {
+            TopologyError::Refused { what, text }
+        }
         AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => TopologyError::Mismatch {
             what,
             argument: argument(&text).to_owned(),
@@ -208,7 +222,10 @@ fn refusal(what: &str, error: &lapin::Error) -> TopologyError {
 
 /// `PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue …`
 fn argument(text: &str) -> &str {
-    text.split('\'').nth(1).filter(|_| text.contains(" arg '")).unwrap_or("argument")
+    text.split('\'')
+        .nth(1)
+        .filter(|_| text.contains(" arg '"))
+        .unwrap_or("argument")
 }
 
 fn unavailable(what: &str, text: impl fmt::Display) -> TopologyError {

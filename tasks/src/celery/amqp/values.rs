@@ -40,7 +40,11 @@ pub(super) fn to_wire(message: &Message, message_id: &str) -> Result<BasicProper
     type Set = fn(BasicProperties, ShortString) -> BasicProperties;
     let texts: [(&str, &Option<String>, Set); 8] = [
         ("content_type", content_type, BasicProperties::with_content_type),
-        ("content_encoding", content_encoding, BasicProperties::with_content_encoding),
+        (
+            "content_encoding",
+            content_encoding,
+            BasicProperties::with_content_encoding,
+        ),
         ("correlation_id", correlation_id, BasicProperties::with_correlation_id),
         ("reply_to", reply_to, BasicProperties::with_reply_to),
         ("expiration", expiration, BasicProperties::with_expiration),
@@ -77,7 +81,9 @@ fn value_to_wire(value: &HeaderValue) -> Result<AMQPValue, TooLong> {
     Ok(match value {
         HeaderValue::Null => AMQPValue::Void,
         HeaderValue::Bool(flag) => AMQPValue::Boolean(*flag),
-        HeaderValue::Int(integer) => i32::try_from(*integer).map_or(AMQPValue::LongLongInt(*integer), AMQPValue::LongInt),
+        HeaderValue::Int(integer) => {
+            i32::try_from(*integer).map_or(AMQPValue::LongLongInt(*integer), AMQPValue::LongInt)
+        }
         HeaderValue::Float(float) => AMQPValue::Double(*float),
         HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
         HeaderValue::Bytes(bytes) => AMQPValue::ByteArray(bytes.as_slice().into()),
@@ -170,7 +176,10 @@ mod tests {
             assert_eq!(value_from_wire(&value), HeaderValue::Int(7));
         }
         assert_eq!(value_to_wire(&HeaderValue::Int(7)), Ok(AMQPValue::LongInt(7)));
-        assert_eq!(value_to_wire(&HeaderValue::Int(1 << 40)), Ok(AMQPValue::LongLongInt(1 << 40)));
+        assert_eq!(
+            value_to_wire(&HeaderValue::Int(1 << 40)),
+            Ok(AMQPValue::LongLongInt(1 << 40))
+        );
     }
 
     #[test]
@@ -178,17 +187,26 @@ mod tests {
         assert_eq!(value_from_wire(&AMQPValue::ShortString("a".into())), "a".into());
         assert_eq!(value_from_wire(&AMQPValue::LongString("ü".into())), "ü".into());
         let bytes = vec![0xff, 0xfe];
-        assert_eq!(value_from_wire(&AMQPValue::LongString(bytes.clone().into())), HeaderValue::Bytes(bytes));
+        assert_eq!(
+            value_from_wire(&AMQPValue::LongString(bytes.clone().into())),
+            HeaderValue::Bytes(bytes)
+        );
     }
 
     #[test]
     fn what_amqp_cannot_carry_is_an_error_and_no_panic() {
         let mut message = Message::default();
         message.properties.reply_to = Some("q".repeat(256));
-        assert_eq!(to_wire(&message, "id").unwrap_err().to_string(), "reply_to is longer than 255 bytes");
+        assert_eq!(
+            to_wire(&message, "id").unwrap_err().to_string(),
+            "reply_to is longer than 255 bytes"
+        );
 
         let mut message = Message::default();
         message.headers.insert("h".repeat(256), HeaderValue::Null);
-        assert_eq!(to_wire(&message, "id").unwrap_err().to_string(), "a header's name is longer than 255 bytes");
+        assert_eq!(
+            to_wire(&message, "id").unwrap_err().to_string(),
+            "a header's name is longer than 255 bytes"
+        );
     }
 }

@@ -57,7 +57,10 @@ impl Job {
             // Checked before it was queued.
             return Err(ErrorKind::FutureCompleted.into());
         };
-        channel.basic_publish(exchange, key, options, &self.message.body, properties).await?.await
+        channel
+            .basic_publish(exchange, key, options, &self.message.body, properties)
+            .await?
+            .await
     }
 
     /// As AMQP carries them; an error if it cannot.

@@ -55,7 +55,10 @@ fn check_form(message: &Message) -> Result<(), Malformed> {
         ));
     }
     let encoding = message.properties.content_encoding.as_deref().unwrap_or("utf-8");
-    if !["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| encoding.eq_ignore_ascii_case(known)) {
+    if !["utf-8", "utf8", "us-ascii", "ascii"]
+        .iter()
+        .any(|known| encoding.eq_ignore_ascii_case(known))
+    {
         let found = encoding.chars().take(80).collect::<String>();
         return Err(Malformed::wrong(
             "unsupported-content-encoding",
@@ -67,8 +70,18 @@ fn check_form(message: &Message) -> Result<(), Malformed> {
     match message.headers.get("compression") {
         None | Some(HeaderValue::Null) => Ok(()),
         Some(value) => {
-            let found = value.as_text().unwrap_or(kind(value)).chars().take(80).collect::<String>();
-            Err(Malformed::wrong("compressed", "headers.compression", "a body that is not compressed", &found))
+            let found = value
+                .as_text()
+                .unwrap_or(kind(value))
+                .chars()
+                .take(80)
+                .collect::<String>();
+            Err(Malformed::wrong(
+                "compressed",
+                "headers.compression",
+                "a body that is not compressed",
+                &found,
+            ))
         }
     }
 }
@@ -85,12 +98,21 @@ impl Parts {
         let elements = match body {
             Value::Array(elements) => elements,
             other => {
-                return Err(Malformed::wrong("body-not-list", "body", "[args, kwargs, embed]", json_kind(&other)));
+                return Err(Malformed::wrong(
+                    "body-not-list",
+                    "body",
+                    "[args, kwargs, embed]",
+                    json_kind(&other),
+                ));
             }
         };
         let found = elements.len();
         let [args, kwargs, embed] = <[Value; 3]>::try_from(elements).map_err(|_| {
-            let reason = if found == 2 { "body-two-elements" } else { "body-wrong-length" };
+            let reason = if found == 2 {
+                "body-two-elements"
+            } else {
+                "body-wrong-length"
+            };
             Malformed::wrong(reason, "body", "[args, kwargs, embed]", &format!("{found} elements"))
         })?;
         Ok(Self {
@@ -111,7 +133,12 @@ pub(super) fn list(value: Value, place: &str) -> Result<Vec<Value>, Malformed> {
 pub(super) fn object(value: Value, place: &str) -> Result<Map<String, Value>, Malformed> {
     match value {
         Value::Object(entries) => Ok(entries),
-        other => Err(Malformed::wrong("kwargs-not-object", place, "an object", json_kind(&other))),
+        other => Err(Malformed::wrong(
+            "kwargs-not-object",
+            place,
+            "an object",
+            json_kind(&other),
+        )),
     }
 }
 
@@ -120,7 +147,14 @@ impl Embed {
         let mut entries = match value {
             Value::Null => Map::new(),
             Value::Object(entries) => entries,
-            other => return Err(Malformed::wrong("embed-not-object", "body[2]", "an object", json_kind(&other))),
+            other => {
+                return Err(Malformed::wrong(
+                    "embed-not-object",
+                    "body[2]",
+                    "an object",
+                    json_kind(&other),
+                ));
+            }
         };
         Self::from_fields(&mut entries, "body[2]")
     }
@@ -135,7 +169,11 @@ impl Embed {
                 Value::Array(items) => name != "chord" && items.iter().all(Value::is_object),
                 _ => false,
             };
-            let expected = if name == "chord" { "a signature or null" } else { "a list of signatures or null" };
+            let expected = if name == "chord" {
+                "a signature or null"
+            } else {
+                "a list of signatures or null"
+            };
             good.then_some(value.clone())
                 .ok_or_else(|| Malformed::wrong("bad-embed", format!("{place}.{name}"), expected, json_kind(&value)))
         };
@@ -149,7 +187,12 @@ impl Embed {
 }
 
 /// Headers win over the fields of a body that carries them too.
-fn with_headers(message: &Message, task: String, parts: Parts, mut body: Map<String, Value>) -> Result<Request, Malformed> {
+fn with_headers(
+    message: &Message,
+    task: String,
+    parts: Parts,
+    mut body: Map<String, Value>,
+) -> Result<Request, Malformed> {
     let mut headers = message.headers.clone();
     let mut field = |name: &str| {
         let from_body = body.remove(name);

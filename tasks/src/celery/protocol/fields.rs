@@ -49,7 +49,14 @@ impl Field {
         let text = match self.value {
             HeaderValue::Null => return Ok(None),
             HeaderValue::Text(text) => text,
-            other => return Err(Malformed::wrong(reason, self.place, "an ISO 8601 instant", kind(&other))),
+            other => {
+                return Err(Malformed::wrong(
+                    reason,
+                    self.place,
+                    "an ISO 8601 instant",
+                    kind(&other),
+                ));
+            }
         };
         if let Ok(instant) = DateTime::parse_from_rfc3339(&text) {
             return Ok(Some(instant.to_utc()));
@@ -76,7 +83,12 @@ impl Field {
         match self.value {
             HeaderValue::Null => Ok(None),
             HeaderValue::Bool(flag) => Ok(Some(flag)),
-            other => Err(Malformed::wrong(reason, self.place, "true, false or null", kind(&other))),
+            other => Err(Malformed::wrong(
+                reason,
+                self.place,
+                "true, false or null",
+                kind(&other),
+            )),
         }
     }
 
@@ -92,7 +104,12 @@ impl Field {
                 let found = format!("{} elements", limits.len());
                 Err(Malformed::wrong("bad-timelimit", self.place, "[hard, soft]", &found))
             }
-            other => Err(Malformed::wrong("bad-timelimit", self.place, "[hard, soft]", kind(&other))),
+            other => Err(Malformed::wrong(
+                "bad-timelimit",
+                self.place,
+                "[hard, soft]",
+                kind(&other),
+            )),
         }
     }
 }
@@ -102,12 +119,24 @@ fn seconds(value: &HeaderValue, place: &str, index: usize) -> Result<Option<f64>
         HeaderValue::Null => return Ok(None),
         HeaderValue::Int(seconds) => *seconds as f64,
         HeaderValue::Float(seconds) => *seconds,
-        other => return Err(Malformed::wrong("bad-timelimit", format!("{place}[{index}]"), "seconds or null", kind(other))),
+        other => {
+            return Err(Malformed::wrong(
+                "bad-timelimit",
+                format!("{place}[{index}]"),
+                "seconds or null",
+                kind(other),
+            ));
+        }
     };
     if seconds.is_finite() && seconds >= 0.0 {
         return Ok(Some(seconds));
     }
-    Err(Malformed::wrong("bad-timelimit", format!("{place}[{index}]"), "seconds from 0", "a number out of range"))
+    Err(Malformed::wrong(
+        "bad-timelimit",
+        format!("{place}[{index}]"),
+        "seconds from 0",
+        "a number out of range",
+    ))
 }
 
 /// What a value is, for people; never what it holds.

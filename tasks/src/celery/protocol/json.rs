@@ -19,7 +19,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Malformed> {
     })?;
     if let Some(at) = long_integer(bytes) {
         let place = format!("body (byte {at})");
-        return Err(Malformed::wrong("integer-too-large", place, "an integer of 64 bits", "a longer one"));
+        return Err(Malformed::wrong(
+            "integer-too-large",
+            place,
+            "an integer of 64 bits",
+            "a longer one",
+        ));
     }
     let path = RefCell::new(String::from("body"));
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -49,7 +54,9 @@ fn refused(text: &str, path: &str, error: &serde_json::Error) -> Malformed {
 fn literal_at(text: &str, error: &serde_json::Error) -> Option<&'static str> {
     let line = text.split('\n').nth(error.line().checked_sub(1)?)?;
     let rest = line.get(error.column().saturating_sub(2)..)?;
-    ["-Infinity", "Infinity", "NaN"].into_iter().find(|literal| rest.starts_with(literal) || rest[rest.len().min(1)..].starts_with(literal))
+    ["-Infinity", "Infinity", "NaN"]
+        .into_iter()
+        .find(|literal| rest.starts_with(literal) || rest[rest.len().min(1)..].starts_with(literal))
 }
 
 /// `serde_json` turns an integer beyond 64 bits into a float, silently; so it is looked for first.
@@ -142,7 +149,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number out of range"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -191,8 +200,16 @@ mod tests {
         for (body, reason, place) in [
             ("", "body-empty", "body"),
             ("[NaN]", "body-not-json", "body[0] (line 1, column 2)"),
-            (r#"[[], {"a": {"b": -Infinity}}]"#, "body-not-json", "body[1].a.b (line 1, column 19)"),
-            (r#"[[], {"a": "\ud800"}]"#, "body-not-json", "body[1].a (line 1, column 19)"),
+            (
+                r#"[[], {"a": {"b": -Infinity}}]"#,
+                "body-not-json",
+                "body[1].a.b (line 1, column 19)",
+            ),
+            (
+                r#"[[], {"a": "\ud800"}]"#,
+                "body-not-json",
+                "body[1].a (line 1, column 19)",
+            ),
             (r#"{"a": 1, "a": 2}"#, "body-not-json", "body.a (line 1, column 12)"),
             ("[18446744073709551616]", "integer-too-large", "body (byte 1)"),
             ("[-9223372036854775809]", "integer-too-large", "body (byte 1)"),
@@ -208,13 +225,18 @@ mod tests {
     #[test]
     fn a_literal_is_named_and_a_value_is_not_quoted() {
         assert_eq!(parse(b"[NaN]").unwrap_err().detail, "expected JSON, found NaN");
-        assert_eq!(parse(b"{\"a\": Infinity}").unwrap_err().detail, "expected JSON, found Infinity");
+        assert_eq!(
+            parse(b"{\"a\": Infinity}").unwrap_err().detail,
+            "expected JSON, found Infinity"
+        );
         assert!(!parse(b"[\"Torstr. 1\" 5]").unwrap_err().detail.contains("Torstr"));
     }
 
     #[test]
     fn the_largest_integers_and_long_floats_are_read() {
-        let value = parse(b"[18446744073709551615, -9223372036854775808, 1234567890123456789012.5, \"99999999999999999999\"]").unwrap();
+        let value =
+            parse(b"[18446744073709551615, -9223372036854775808, 1234567890123456789012.5, \"99999999999999999999\"]")
+                .unwrap();
 
         assert_eq!(value[0], u64::MAX);
         assert_eq!(value[1], i64::MIN);

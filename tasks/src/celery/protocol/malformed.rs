@@ -46,5 +46,9 @@ impl Malformed {
 }
 
 fn text(headers: &Headers, name: &str) -> Option<String> {
-    headers.get(name)?.as_text().filter(|text| !text.is_empty()).map(str::to_owned)
+    headers
+        .get(name)?
+        .as_text()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }

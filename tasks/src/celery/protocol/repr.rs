@@ -17,7 +17,7 @@ pub fn python_repr(value: &Value) -> String {
 /// Positional arguments are a tuple.
 pub(super) fn tuple_repr(args: &[Value]) -> String {
     let mut out = String::from("(");
-    separated(args, &mut out, |arg, out| write(arg, out));
+    separated(args, &mut out, write);
     out.push_str(if args.len() == 1 { ",)" } else { ")" });
     cut(out)
 }
@@ -65,7 +65,11 @@ fn separated<T>(items: impl IntoIterator<Item = T>, out: &mut String, mut write:
 
 /// Single quotes, unless the text has single quotes and no double ones.
 fn quote(text: &str, out: &mut String) {
-    let mark = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mark = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     out.push(mark);
     for char in text.chars() {
         match char {

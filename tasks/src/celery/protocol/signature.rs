@@ -67,7 +67,11 @@ impl Signature {
     pub fn kwargs(mut self, kwargs: impl Serialize) -> Self {
         match serde_json::to_value(kwargs) {
             Ok(Value::Object(kwargs)) => self.kwargs = kwargs,
-            other => panic!("keyword arguments of {} are no object: {:?}", self.task, other.map(|_| "another value")),
+            other => panic!(
+                "keyword arguments of {} are no object: {:?}",
+                self.task,
+                other.map(|_| "another value")
+            ),
         }
         self
     }
@@ -170,13 +174,22 @@ impl Signature {
             ("group", HeaderValue::Null),
             ("group_index", HeaderValue::Null),
             ("retries", HeaderValue::Int(0)),
-            ("timelimit", HeaderValue::List(vec![HeaderValue::Null, HeaderValue::Null])),
+            (
+                "timelimit",
+                HeaderValue::List(vec![HeaderValue::Null, HeaderValue::Null]),
+            ),
             ("root_id", self.root_id.as_deref().unwrap_or(&self.id).into()),
             ("parent_id", text(&self.parent_id)),
             ("argsrepr", HeaderValue::Text(tuple_repr(&self.args))),
-            ("kwargsrepr", HeaderValue::Text(python_repr(&Value::Object(self.kwargs.clone())))),
+            (
+                "kwargsrepr",
+                HeaderValue::Text(python_repr(&Value::Object(self.kwargs.clone()))),
+            ),
             ("origin", ORIGIN.as_str().into()),
-            ("ignore_result", self.ignore_result.map_or(HeaderValue::Null, HeaderValue::Bool)),
+            (
+                "ignore_result",
+                self.ignore_result.map_or(HeaderValue::Null, HeaderValue::Bool),
+            ),
             ("replaced_task_nesting", HeaderValue::Int(0)),
             ("stamped_headers", HeaderValue::Null),
             ("stamps", HeaderValue::Table(Headers::new())),
@@ -189,7 +202,11 @@ impl Signature {
 /// `gen<pid>@<host>`, as Python's producer names itself.
 static ORIGIN: LazyLock<String> = LazyLock::new(|| {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
+    let host = if host.trim().is_empty() {
+        "localhost"
+    } else {
+        host.trim()
+    };
     format!("gen{}@{host}", std::process::id())
 });
 

@@ -12,7 +12,12 @@ use crate::celery::message::Message;
 /// A message without a `task` header whose body is an object.
 pub(super) fn read(message: &Message, fields: Map<String, Value>) -> Result<Request, Malformed> {
     if !fields.contains_key("task") {
-        return Err(Malformed::wrong("unknown-message", "body.task", "a task name, here or in the headers", "none"));
+        return Err(Malformed::wrong(
+            "unknown-message",
+            "body.task",
+            "a task name, here or in the headers",
+            "none",
+        ));
     }
     let names = (fields.get("task").cloned(), fields.get("id").cloned());
     let named = |mut malformed: Malformed| {

@@ -12,7 +12,9 @@ pub(super) fn later(delivery: &Delivery) -> Delivery {
     let mut delivery = delivery.clone();
     delivery.redelivered = false;
     let message = &mut delivery.message;
-    message.headers.retain(|name, _| !name.starts_with("x-death") && !name.starts_with("x-first-death-") && !name.starts_with("x-last-death-"));
+    message.headers.retain(|name, _| {
+        !name.starts_with("x-death") && !name.starts_with("x-first-death-") && !name.starts_with("x-last-death-")
+    });
     message.headers.remove("x-delivery-count");
     // Its clock would start anew; the `expires` header says the same and is checked by us.
     message.properties.expiration = None;
@@ -25,8 +27,12 @@ pub(super) fn retried(delivery: &Delivery, request: &Request, until: DateTime<Ut
     let retries = request.retries.saturating_add(1);
     let message = &mut delivery.message;
     if message.headers.contains_key("task") {
-        message.headers.insert("retries".to_owned(), HeaderValue::Int(retries.into()));
-        message.headers.insert("eta".to_owned(), HeaderValue::Text(isoformat(until)));
+        message
+            .headers
+            .insert("retries".to_owned(), HeaderValue::Int(retries.into()));
+        message
+            .headers
+            .insert("eta".to_owned(), HeaderValue::Text(isoformat(until)));
     } else if let Ok(Value::Object(mut fields)) = serde_json::from_slice(&message.body) {
         // Protocol 1 keeps both in its body.
         fields.insert("retries".to_owned(), retries.into());

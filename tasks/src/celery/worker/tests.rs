@@ -119,11 +119,15 @@ fn noon() -> DateTime<Utc> {
 }
 
 fn order(order: Value) -> Signature {
-    Signature::new("obey").id("the-id").queue("q").reply_to("replies").kwargs(json!({"order": order}))
+    Signature::new("obey")
+        .id("the-id")
+        .queue("q")
+        .reply_to("replies")
+        .kwargs(json!({"order": order}))
 }
 
 async fn handle(world: &Arc<World>, message: Message) -> Verdict {
-    let registry = Registry::new(world.clone()).register::<ObeyShared>();
+    let registry = Registry::new(world.clone()).register::<Obey>();
     let worker = Worker::new(registry, world.clone(), world.clone()).with_clock(noon);
     let delivery = Delivery {
         queue: "q".to_owned(),
@@ -131,19 +135,6 @@ async fn handle(world: &Arc<World>, message: Message) -> Verdict {
         redelivered: false,
     };
     worker.handle(delivery).await
-}
-
-/// The registry keeps an `Arc` of its context, and the tests one of their own.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct ObeyShared(Obey);
-
-impl Task<Arc<World>> for ObeyShared {
-    const NAME: &'static str = "obey";
-
-    async fn run(self, world: &Arc<World>, request: &Request) -> Result<Value, TaskError> {
-        self.0.run(world, request).await
-    }
 }
 
 fn happened(world: &World) -> Vec<String> {
@@ -161,15 +152,24 @@ async fn a_success_is_told_as_python_tells_it() {
     let expected = json!({"status": "SUCCESS", "result": {"sum": 5}, "traceback": null, "children": [],
         "date_done": "2026-11-20T12:00:00.000000+00:00", "task_id": "the-id"});
     assert_eq!(meta, expected);
-    assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("", "replies"));
+    assert_eq!(
+        (message.exchange.as_str(), message.routing_key.as_str()),
+        ("", "replies")
+    );
     let properties = &message.properties;
-    assert_eq!((properties.correlation_id.as_deref(), properties.delivery_mode), (Some("the-id"), Some(1)));
+    assert_eq!(
+        (properties.correlation_id.as_deref(), properties.delivery_mode),
+        (Some("the-id"), Some(1))
+    );
     assert!(message.headers.is_empty());
 }
 
 #[tokio::test]
 async fn nobody_is_told_who_does_not_ask() {
-    for signature in [order(json!({"return": 1})).ignore_result(true), order(json!({"return": 1})).reply_to("")] {
+    for signature in [
+        order(json!({"return": 1})).ignore_result(true),
+        order(json!({"return": 1})).reply_to(""),
+    ] {
         let world = Arc::new(World::default());
 
         assert_eq!(handle(&world, signature.into_message()).await, Verdict::Ack);
@@ -185,7 +185,11 @@ async fn each_end_has_its_result_and_its_place() {
     let unknown = Signature::new("dance").reply_to("replies");
     let expired = order(json!({"return": 1})).expires(noon());
     for (signature, events, result) in [
-        (order(json!("fail")), vec!["result FAILURE"], exception("ValueError", "builtins", "boom")),
+        (
+            order(json!("fail")),
+            vec!["result FAILURE"],
+            exception("ValueError", "builtins", "boom"),
+        ),
         (
             order(json!("panic")),
             vec!["quarantine task-panicked", "result FAILURE"],
@@ -205,8 +209,16 @@ async fn each_end_has_its_result_and_its_place() {
                 "obey() body[1].order: unknown variant `jump`, expected one of `return`, `retry`, `fail`, `panic`, `unavailable`",
             ),
         ),
-        (order(json!("retry")), vec!["park", "result RETRY"], exception("RuntimeError", "builtins", "busy")),
-        (expired, vec!["result REVOKED"], exception("TaskRevokedError", "celery.exceptions", "expired")),
+        (
+            order(json!("retry")),
+            vec!["park", "result RETRY"],
+            exception("RuntimeError", "builtins", "busy"),
+        ),
+        (
+            expired,
+            vec!["result REVOKED"],
+            exception("TaskRevokedError", "celery.exceptions", "expired"),
+        ),
     ] {
         let world = Arc::new(World::default());
 
@@ -245,7 +257,10 @@ async fn a_result_that_cannot_be_sent_undoes_no_work() {
     let world = Arc::new(World::default());
     world.broker_away.store(true, Ordering::SeqCst);
 
-    assert_eq!(handle(&world, order(json!({"return": 1})).into_message()).await, Verdict::Ack);
+    assert_eq!(
+        handle(&world, order(json!({"return": 1})).into_message()).await,
+        Verdict::Ack
+    );
 }
 
 #[tokio::test]
@@ -258,18 +273,28 @@ async fn a_task_waits_for_its_eta_without_running() {
     assert_eq!(world.parked.lock().unwrap()[0].1, eta);
 
     let due = order(json!({"return": 1})).eta(noon()).into_message();
-    assert_eq!((handle(&world, due).await, world.runs.load(Ordering::SeqCst)), (Verdict::Ack, 1));
+    assert_eq!(
+        (handle(&world, due).await, world.runs.load(Ordering::SeqCst)),
+        (Verdict::Ack, 1)
+    );
 }
 
 #[tokio::test]
 async fn a_retry_is_the_same_message_with_one_more_on_its_count() {
     let world = Arc::new(World::default());
-    let mut message = order(json!("retry")).header("traceparent", "00-a").priority(4).into_message();
+    let mut message = order(json!("retry"))
+        .header("traceparent", "00-a")
+        .priority(4)
+        .into_message();
     message.headers.insert("retries".to_owned(), HeaderValue::Int(2));
     let sent = message.clone();
     message.headers.insert("x-death".to_owned(), HeaderValue::List(vec![]));
-    message.headers.insert("x-first-death-reason".to_owned(), "expired".into());
-    message.headers.insert("x-delivery-count".to_owned(), HeaderValue::Int(1));
+    message
+        .headers
+        .insert("x-first-death-reason".to_owned(), "expired".into());
+    message
+        .headers
+        .insert("x-delivery-count".to_owned(), HeaderValue::Int(1));
     message.properties.expiration = Some("600000".to_owned());
 
     handle(&world, message).await;
@@ -278,7 +303,9 @@ async fn a_retry_is_the_same_message_with_one_more_on_its_count() {
     assert_eq!(until, noon() + chrono::TimeDelta::seconds(90));
     let mut expected = sent;
     expected.headers.insert("retries".to_owned(), HeaderValue::Int(3));
-    expected.headers.insert("eta".to_owned(), "2026-11-20T12:01:30.000000+00:00".into());
+    expected
+        .headers
+        .insert("eta".to_owned(), "2026-11-20T12:01:30.000000+00:00".into());
     assert_eq!(parked.message, expected);
     assert_eq!(world.result()["date_done"], Value::Null);
 }
@@ -288,7 +315,9 @@ async fn a_retry_of_protocol_one_counts_in_its_body() {
     let world = Arc::new(World::default());
     let mut message = order(json!("retry")).into_message();
     message.headers.clear();
-    message.body = json!({"task": "obey", "kwargs": {"order": "retry"}, "retries": 1}).to_string().into_bytes();
+    message.body = json!({"task": "obey", "kwargs": {"order": "retry"}, "retries": 1})
+        .to_string()
+        .into_bytes();
     let first = Request::decode(&message).unwrap();
 
     handle(&world, message).await;
@@ -308,7 +337,10 @@ async fn a_malformed_message_is_kept_whole_with_what_is_known_of_it() {
 
     let rejected = world.rejected.lock().unwrap().remove(0);
     assert_eq!((rejected.reason, rejected.place.as_str()), ("bad-eta", "headers.eta"));
-    assert_eq!((rejected.task.as_deref(), rejected.task_id.as_deref()), (Some("obey"), Some("the-id")));
+    assert_eq!(
+        (rejected.task.as_deref(), rejected.task_id.as_deref()),
+        (Some("obey"), Some("the-id"))
+    );
     assert_eq!(rejected.delivery.message, message);
     assert_eq!(happened(&world), ["quarantine bad-eta", "result FAILURE"]);
     assert_eq!(world.result()["result"]["exc_type"], "InvalidTaskError");

@@ -18,7 +18,10 @@ fn from_python() -> Message {
         ("expires", text("2026-11-20T12:38:08.284473+01:00")),
         ("group", HeaderValue::Null),
         ("retries", HeaderValue::Int(2)),
-        ("timelimit", HeaderValue::List(vec![HeaderValue::Int(30), HeaderValue::Float(20.5)])),
+        (
+            "timelimit",
+            HeaderValue::List(vec![HeaderValue::Int(30), HeaderValue::Float(20.5)]),
+        ),
         ("root_id", text("1111")),
         ("parent_id", HeaderValue::Null),
         ("origin", text("gen24334@vm")),
@@ -45,33 +48,62 @@ fn from_python() -> Message {
 fn a_message_from_python_is_read_whole() {
     let request = Request::decode(&from_python()).unwrap();
 
-    assert_eq!((request.task.as_str(), request.id.as_str(), request.retries), ("tasks.add", "1111", 2));
-    assert_eq!((request.args, request.kwargs["z"].clone()), (vec![json!(2), json!(3)], json!(1)));
+    assert_eq!(
+        (request.task.as_str(), request.id.as_str(), request.retries),
+        ("tasks.add", "1111", 2)
+    );
+    assert_eq!(
+        (request.args, request.kwargs["z"].clone()),
+        (vec![json!(2), json!(3)], json!(1))
+    );
     assert_eq!(request.embed.callbacks, json!([{"task": "t"}]));
     assert_eq!(request.eta.unwrap().timestamp_micros() % 1_000_000, 284_473);
-    assert_eq!(request.expires.unwrap().timestamp(), Utc.with_ymd_and_hms(2026, 11, 20, 11, 38, 8).unwrap().timestamp());
+    assert_eq!(
+        request.expires.unwrap().timestamp(),
+        Utc.with_ymd_and_hms(2026, 11, 20, 11, 38, 8).unwrap().timestamp()
+    );
     let limits = TimeLimit {
         hard: Some(30.0),
         soft: Some(20.5),
     };
     assert_eq!((request.timelimit, request.ignore_result), (limits, Some(true)));
-    assert_eq!((request.reply_to.as_deref(), request.correlation_id.as_deref()), (Some("replies"), Some("1111")));
+    assert_eq!(
+        (request.reply_to.as_deref(), request.correlation_id.as_deref()),
+        (Some("replies"), Some("1111"))
+    );
     assert_eq!((request.group, request.parent_id), (None, None));
-    assert_eq!(request.headers.keys().collect::<Vec<_>>(), ["lang", "shadow", "stamps", "x-custom"]);
+    assert_eq!(
+        request.headers.keys().collect::<Vec<_>>(),
+        ["lang", "shadow", "stamps", "x-custom"]
+    );
 }
 
 #[test]
 fn what_we_send_we_read() {
     let eta = Utc.with_ymd_and_hms(2026, 11, 20, 11, 0, 0).unwrap();
-    let signature = Signature::new("oms.delivery_update").id("the-id").queue("oms").eta(eta).ignore_result(true);
-    let message = signature.kwargs(json!({"sequence": 3})).child_of("p", "r").header("traceparent", "00-a").into_message();
+    let signature = Signature::new("oms.delivery_update")
+        .id("the-id")
+        .queue("oms")
+        .eta(eta)
+        .ignore_result(true);
+    let message = signature
+        .kwargs(json!({"sequence": 3}))
+        .child_of("p", "r")
+        .header("traceparent", "00-a")
+        .into_message();
 
     let request = Request::decode(&message).unwrap();
 
     assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("", "oms"));
     assert_eq!(message.properties.message_id.as_deref(), Some("the-id"));
-    assert_eq!((request.id.as_str(), request.kwargs["sequence"].clone()), ("the-id", json!(3)));
-    assert_eq!((request.parent_id.as_deref(), request.root_id.as_deref()), (Some("p"), Some("r")));
+    assert_eq!(
+        (request.id.as_str(), request.kwargs["sequence"].clone()),
+        ("the-id", json!(3))
+    );
+    assert_eq!(
+        (request.parent_id.as_deref(), request.root_id.as_deref()),
+        (Some("p"), Some("r"))
+    );
     assert_eq!((request.eta, request.ignore_result), (Some(eta), Some(true)));
     assert_eq!(request.headers["kwargsrepr"].as_text(), Some("{'sequence': 3}"));
     assert_eq!(request.headers["argsrepr"].as_text(), Some("()"));
@@ -80,7 +112,12 @@ fn what_we_send_we_read() {
     let expected = "argsrepr eta expires group group_index id ignore_result kwargsrepr lang origin parent_id \
                     replaced_task_nesting retries root_id shadow stamped_headers stamps task timelimit traceparent";
     assert_eq!(names.join(" "), expected);
-    assert!(request.origin.unwrap().starts_with(&format!("gen{}@", std::process::id())));
+    assert!(
+        request
+            .origin
+            .unwrap()
+            .starts_with(&format!("gen{}@", std::process::id()))
+    );
 }
 
 fn version_one(body: Value) -> Message {
@@ -97,7 +134,10 @@ fn protocol_one_is_read_with_and_without_an_id() {
         "timelimit": [5, null], "taskset": "g", "utc": true, "callbacks": null, "chord": {"task": "c"}});
 
     let request = Request::decode(&version_one(body)).unwrap();
-    assert_eq!((request.id.as_str(), request.retries, request.group.as_deref()), ("1", 3, Some("g")));
+    assert_eq!(
+        (request.id.as_str(), request.retries, request.group.as_deref()),
+        ("1", 3, Some("g"))
+    );
     assert_eq!(request.eta, Some(Utc.with_ymd_and_hms(2026, 11, 20, 11, 0, 0).unwrap()));
     assert_eq!(request.embed.chord, json!({"task": "c"}));
 
@@ -110,11 +150,16 @@ fn protocol_one_is_read_with_and_without_an_id() {
 fn a_mix_of_both_protocols_is_read_and_headers_win() {
     let mut message = from_python();
     message.headers.remove("id");
-    message.body = json!({"id": "b", "args": [1], "kwargs": {}, "retries": 9, "group": "g"}).to_string().into_bytes();
+    message.body = json!({"id": "b", "args": [1], "kwargs": {}, "retries": 9, "group": "g"})
+        .to_string()
+        .into_bytes();
 
     let request = Request::decode(&message).unwrap();
 
-    assert_eq!((request.id.as_str(), request.retries, request.group.as_deref()), ("b", 2, Some("g")));
+    assert_eq!(
+        (request.id.as_str(), request.retries, request.group.as_deref()),
+        ("b", 2, Some("g"))
+    );
     assert_eq!(request.args, [json!(1)]);
 }
 
@@ -122,58 +167,132 @@ type Spoil = fn(&mut Message);
 
 /// Every row of what stops or confuses a Python worker, and some more.
 const SPOILT: &[(&str, &str, Spoil)] = &[
-    ("body-two-elements", "body", |message| message.body = b"[[1,2],{}]".to_vec()),
+    ("body-two-elements", "body", |message| {
+        message.body = b"[[1,2],{}]".to_vec()
+    }),
     ("body-wrong-length", "body", |message| message.body = b"[]".to_vec()),
-    ("body-wrong-length", "body", |message| message.body = b"[[],{},{},{}]".to_vec()),
+    ("body-wrong-length", "body", |message| {
+        message.body = b"[[],{},{},{}]".to_vec()
+    }),
     ("body-not-list", "body", |message| message.body = b"5".to_vec()),
     ("body-not-list", "body", |message| message.body = b"{}".to_vec()),
     ("body-empty", "body", |message| message.body.clear()),
-    ("body-not-json", "body (line 1, column 2)", |message| message.body = b"[".to_vec()),
-    ("body-not-json", "body[0] (line 1, column 2)", |message| message.body = b"[oops".to_vec()),
-    ("body-not-json", "body[0][0] (line 1, column 3)", |message| message.body = b"[[NaN],{},{}]".to_vec()),
-    ("body-not-json", "body[1].a (line 1, column 18)", |message| message.body = br#"[[],{"a":"\ud800"},{}]"#.to_vec()),
-    ("body-not-utf8", "body (byte 3)", |message| message.body = b"[[\"\xff\"],{},{}]".to_vec()),
-    ("integer-too-large", "body (byte 2)", |message| message.body = b"[[99999999999999999999],{},{}]".to_vec()),
+    ("body-not-json", "body[0] (line 1, column 1)", |message| {
+        message.body = b"[".to_vec()
+    }),
+    ("body-not-json", "body[0] (line 1, column 2)", |message| {
+        message.body = b"[oops".to_vec()
+    }),
+    ("body-not-json", "body[0][0] (line 1, column 3)", |message| {
+        message.body = b"[[NaN],{},{}]".to_vec()
+    }),
+    ("body-not-json", "body[1].a (line 1, column 17)", |message| {
+        message.body = br#"[[],{"a":"\ud800"},{}]"#.to_vec()
+    }),
+    ("body-not-utf8", "body (byte 3)", |message| {
+        message.body = b"[[\"\xff\"],{},{}]".to_vec()
+    }),
+    ("integer-too-large", "body (byte 2)", |message| {
+        message.body = b"[[99999999999999999999],{},{}]".to_vec()
+    }),
     ("nested-too-deep", "body", |message| message.body = vec![b'['; 100_000]),
-    ("body-too-large", "body", |message| message.body = vec![b' '; MAX_BODY + 1]),
-    ("args-not-list", "body[0]", |message| message.body = b"[5,{},{}]".to_vec()),
-    ("args-not-list", "body[0]", |message| message.body = b"[null,{},{}]".to_vec()),
-    ("kwargs-not-object", "body[1]", |message| message.body = b"[[],[],{}]".to_vec()),
-    ("embed-not-object", "body[2]", |message| message.body = b"[[],{},[]]".to_vec()),
-    ("bad-embed", "body[2].callbacks", |message| message.body = br#"[[],{},{"callbacks":["x"]}]"#.to_vec()),
-    ("bad-embed", "body[2].chord", |message| message.body = br#"[[],{},{"chord":[]}]"#.to_vec()),
+    ("body-too-large", "body", |message| {
+        message.body = vec![b' '; MAX_BODY + 1]
+    }),
+    ("args-not-list", "body[0]", |message| {
+        message.body = b"[5,{},{}]".to_vec()
+    }),
+    ("args-not-list", "body[0]", |message| {
+        message.body = b"[null,{},{}]".to_vec()
+    }),
+    ("kwargs-not-object", "body[1]", |message| {
+        message.body = b"[[],[],{}]".to_vec()
+    }),
+    ("embed-not-object", "body[2]", |message| {
+        message.body = b"[[],{},[]]".to_vec()
+    }),
+    ("bad-embed", "body[2].callbacks", |message| {
+        message.body = br#"[[],{},{"callbacks":["x"]}]"#.to_vec()
+    }),
+    ("bad-embed", "body[2].chord", |message| {
+        message.body = br#"[[],{},{"chord":[]}]"#.to_vec()
+    }),
     ("missing-id", "headers.id", |message| drop(message.headers.remove("id"))),
     ("missing-id", "headers.id", |message| set(message, "id", "".into())),
-    ("bad-id", "headers.id", |message| set(message, "id", HeaderValue::Int(5))),
-    ("bad-id", "headers.id", |message| set(message, "id", HeaderValue::Bytes(vec![0xff]))),
-    ("bad-task", "headers.task", |message| set(message, "task", HeaderValue::Int(5))),
+    ("bad-id", "headers.id", |message| {
+        set(message, "id", HeaderValue::Int(5))
+    }),
+    ("bad-id", "headers.id", |message| {
+        set(message, "id", HeaderValue::Bytes(vec![0xff]))
+    }),
+    ("bad-task", "headers.task", |message| {
+        set(message, "task", HeaderValue::Int(5))
+    }),
     ("bad-task", "headers.task", |message| set(message, "task", "".into())),
-    ("bad-timelimit", "headers.timelimit", |message| set(message, "timelimit", HeaderValue::Int(5))),
-    ("bad-timelimit", "headers.timelimit", |message| set(message, "timelimit", HeaderValue::List(vec![]))),
+    ("bad-timelimit", "headers.timelimit", |message| {
+        set(message, "timelimit", HeaderValue::Int(5))
+    }),
+    ("bad-timelimit", "headers.timelimit", |message| {
+        set(message, "timelimit", HeaderValue::List(vec![]))
+    }),
     ("bad-timelimit", "headers.timelimit[1]", |message| {
-        set(message, "timelimit", HeaderValue::List(vec![HeaderValue::Null, "9".into()]));
+        set(
+            message,
+            "timelimit",
+            HeaderValue::List(vec![HeaderValue::Null, "9".into()]),
+        );
     }),
     ("bad-timelimit", "headers.timelimit[0]", |message| {
-        set(message, "timelimit", HeaderValue::List(vec![HeaderValue::Float(f64::NAN), HeaderValue::Null]));
+        set(
+            message,
+            "timelimit",
+            HeaderValue::List(vec![HeaderValue::Float(f64::NAN), HeaderValue::Null]),
+        );
     }),
     ("bad-eta", "headers.eta", |message| set(message, "eta", "soon".into())),
-    ("bad-eta", "headers.eta", |message| set(message, "eta", HeaderValue::Int(5))),
-    ("bad-expires", "headers.expires", |message| set(message, "expires", "2026-13-01T00:00:00".into())),
-    ("bad-retries", "headers.retries", |message| set(message, "retries", HeaderValue::Int(-1))),
-    ("bad-retries", "headers.retries", |message| set(message, "retries", HeaderValue::Int(i64::MAX))),
-    ("bad-retries", "headers.retries", |message| set(message, "retries", "1".into())),
-    ("bad-header", "headers.ignore_result", |message| set(message, "ignore_result", "yes".into())),
-    ("bad-header", "headers.group", |message| set(message, "group", HeaderValue::Int(5))),
-    ("unsupported-content-type", "properties.content_type", |message| content_type(message, Some("text/plain"))),
-    ("unsupported-content-type", "properties.content_type", |message| content_type(message, None)),
+    ("bad-eta", "headers.eta", |message| {
+        set(message, "eta", HeaderValue::Int(5))
+    }),
+    ("bad-expires", "headers.expires", |message| {
+        set(message, "expires", "2026-13-01T00:00:00".into())
+    }),
+    ("bad-retries", "headers.retries", |message| {
+        set(message, "retries", HeaderValue::Int(-1))
+    }),
+    ("bad-retries", "headers.retries", |message| {
+        set(message, "retries", HeaderValue::Int(i64::MAX))
+    }),
+    ("bad-retries", "headers.retries", |message| {
+        set(message, "retries", "1".into())
+    }),
+    ("bad-header", "headers.ignore_result", |message| {
+        set(message, "ignore_result", "yes".into())
+    }),
+    ("bad-header", "headers.group", |message| {
+        set(message, "group", HeaderValue::Int(5))
+    }),
+    ("unsupported-content-type", "properties.content_type", |message| {
+        content_type(message, Some("text/plain"))
+    }),
+    ("unsupported-content-type", "properties.content_type", |message| {
+        content_type(message, None)
+    }),
     ("unsupported-content-type", "properties.content_type", |message| {
         content_type(message, Some("application/x-python-serialize"));
     }),
-    ("unsupported-content-encoding", "properties.content_encoding", |message| {
-        message.properties.content_encoding = Some("binary".to_owned());
+    (
+        "unsupported-content-encoding",
+        "properties.content_encoding",
+        |message| {
+            message.properties.content_encoding = Some("binary".to_owned());
+        },
+    ),
+    ("compressed", "headers.compression", |message| {
+        set(message, "compression", "application/x-gzip".into())
     }),
-    ("compressed", "headers.compression", |message| set(message, "compression", "application/x-gzip".into())),
-    ("unknown-message", "headers.task", |message| drop(message.headers.remove("task"))),
+    ("unknown-message", "headers.task", |message| {
+        drop(message.headers.remove("task"))
+    }),
     ("unknown-message", "body.task", |message| {
         message.headers.clear();
         message.body = b"{\"event_id\": \"evt_1\"}".to_vec();
@@ -220,10 +339,16 @@ fn a_malformed_task_is_still_known_by_name_and_id() {
     let mut message = from_python();
     message.body = b"5".to_vec();
     let malformed = Request::decode(&message).unwrap_err();
-    assert_eq!((malformed.task.as_deref(), malformed.task_id.as_deref()), (Some("tasks.add"), Some("1111")));
+    assert_eq!(
+        (malformed.task.as_deref(), malformed.task_id.as_deref()),
+        (Some("tasks.add"), Some("1111"))
+    );
 
     let malformed = Request::decode(&version_one(json!({"task": "t", "id": "1", "eta": 5}))).unwrap_err();
-    assert_eq!((malformed.task.as_deref(), malformed.task_id.as_deref()), (Some("t"), Some("1")));
+    assert_eq!(
+        (malformed.task.as_deref(), malformed.task_id.as_deref()),
+        (Some("t"), Some("1"))
+    );
 }
 
 fn any_header() -> impl Strategy<Value = HeaderValue> {
@@ -236,7 +361,9 @@ fn any_header() -> impl Strategy<Value = HeaderValue> {
         prop::collection::vec(any::<u8>(), 0..8).prop_map(HeaderValue::Bytes),
         any::<u64>().prop_map(HeaderValue::Timestamp),
     ];
-    leaf.prop_recursive(3, 16, 4, |inner| prop::collection::vec(inner, 0..4).prop_map(HeaderValue::List))
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop::collection::vec(inner, 0..4).prop_map(HeaderValue::List)
+    })
 }
 
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
