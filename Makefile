@@ -67,8 +67,9 @@ long: ## the tests that take hours: WAYBILL_TEST_LONG=1 deepens every test that 
 	WAYBILL_TEST_LONG=1 WAYBILL_TEST_PEER=$(CURDIR)/target/debug/waybill-peer $(SERVICES)/run $(TESTS) $(if $(NEXTEST),--profile long)
 
 .PHONY: coverage
-coverage: ## line coverage of the domain and of the workspace, by the tests that need no services
-	tests/coverage
+coverage: ## line coverage of the domain and of the workspace
+	$(SERVICES)/install
+	$(SERVICES)/run tests/coverage
 
 .PHONY: services
 services: ## start the private services for trials by hand; Ctrl-C ends them
