@@ -31,6 +31,12 @@ impl Source {
             .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
     }
 
+    /// The code without an inline test module, which comes last where there is one.
+    pub(crate) fn code_outside_tests(&self) -> &str {
+        let end = self.code.find("#[cfg(test)]\nmod tests {").unwrap_or(self.code.len());
+        &self.code[..end]
+    }
+
     /// `path:line` of each line that the predicate picks, with the line itself.
     pub(crate) fn lines_where(&self, lines: &str, broken: impl Fn(&str) -> bool) -> Vec<String> {
         let found = lines.lines().enumerate().filter(|(_, line)| broken(line));
@@ -75,12 +81,13 @@ pub(crate) fn files() -> &'static [Source] {
     &FILES
 }
 
-/// The Rust files of the product: not of its tests, not of the examples.
+/// The Rust files of the product: neither its tests nor the examples.
 pub(crate) fn product() -> impl Iterator<Item = &'static Source> {
     let folders = ["src/", "domain/src/", "tasks/src/", "webhooks/src/"];
-    files()
+    let rust = files()
         .iter()
-        .filter(move |file| file.is_rust() && folders.iter().any(|folder| file.path.starts_with(folder)))
+        .filter(|file| file.is_rust() && file.stem() != "tests" && !file.path.contains("/tests/"));
+    rust.filter(move |file| folders.iter().any(|folder| file.path.starts_with(folder)))
 }
 
 /// As Cargo says when the test runs, so that a test that was built elsewhere looks at this checkout.
