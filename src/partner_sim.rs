@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub use ledger::{CallRecord, CallbackRecord, Entry, Summary};
@@ -25,13 +25,14 @@ pub use signature::CallbackSecret;
 use callbacks::Callbacks;
 use ledger::Ledger;
 
-/// A simulator that runs until it is stopped.
+/// A simulator that runs until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Simulator {
     /// Where it listens.
     pub addr: SocketAddr,
     partner: Arc<Partner>,
     server: JoinHandle<std::io::Result<()>>,
+    _ends_with_it: DropGuard,
 }
 
 /// What the simulated partner knows and does; shared by its handlers and its walkers.
@@ -85,10 +86,12 @@ impl Simulator {
         let server = axum::serve(listener, router)
             .with_graceful_shutdown(stopped)
             .into_future();
+        let _ends_with_it = partner.stop.clone().drop_guard();
         Ok(Self {
             addr,
             server: tokio::spawn(server),
             partner,
+            _ends_with_it,
         })
     }
 

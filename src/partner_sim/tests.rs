@@ -9,6 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
+use waybill_domain::OrderId;
+use waybill_tasks::partner::{BookingRequest, Cancelled, Parcel, PartnerClient, PartnerError, PartnerSettings};
 
 use super::*;
 
@@ -411,4 +413,90 @@ async fn two_simulators_of_one_seed_tell_the_same_whoever_comes_first() {
     }
 
     assert_eq!(fates[0], fates[1]);
+}
+
+#[tokio::test]
+async fn our_own_client_and_it_speak_the_same_contract() {
+    let (_receiver, url) = Receiver::start(0).await;
+    let simulator = start(SimulatorOptions {
+        walk_delay: Duration::from_secs(600),
+        ..quick()
+    })
+    .await;
+    let client = PartnerClient::new("simulator", &PartnerSettings::standard(simulator.base_url())).unwrap();
+    let reference = OrderId(uuid::Uuid::from_u128(7));
+    let request = BookingRequest {
+        reference,
+        pickup: json!({"line1": "Torstr. 1"}),
+        dropoff: json!({"line1": "Kastanienallee 7"}),
+        parcels: vec![Parcel { items: json!([]) }],
+        callback_url: url,
+    };
+
+    let before = client.find(reference).await.unwrap();
+    let booking = client.book(&request).await.unwrap();
+    let found = client.find(reference).await.unwrap().unwrap();
+    let cancelled = [
+        client.cancel(&booking.id).await,
+        client.cancel(&booking.id).await,
+        client.cancel("nobody").await,
+    ];
+
+    assert_eq!(before, None);
+    assert_eq!((&found.booking, found.status.as_str()), (&booking, "booked"));
+    assert_eq!(
+        cancelled,
+        [Ok(Cancelled::Done), Ok(Cancelled::Done), Ok(Cancelled::Done)]
+    );
+    let ledger = simulator.ledger();
+    let calls: Vec<_> = ledger[0]
+        .calls
+        .iter()
+        .map(|call| (call.op, call.key.as_deref(), call.answer))
+        .collect();
+    let (book, cancel) = (format!("{reference}:book"), format!("{}:cancel", booking.id));
+    let expected = [
+        ("find", None, 200),
+        ("book", Some(book.as_str()), 201),
+        ("find", None, 200),
+        ("cancel", Some(cancel.as_str()), 204),
+        ("cancel", Some(cancel.as_str()), 204),
+    ];
+    assert_eq!((calls, ledger[0].state), (expected.to_vec(), "cancelled"));
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn a_partner_that_rejects_says_why() {
+    let simulator = start(SimulatorOptions { reject: 1.0, ..quick() }).await;
+    let client = PartnerClient::new("simulator", &PartnerSettings::standard(simulator.base_url())).unwrap();
+    let request = BookingRequest {
+        reference: OrderId(uuid::Uuid::from_u128(7)),
+        pickup: json!({}),
+        dropoff: json!({}),
+        parcels: vec![],
+        callback_url: "http://127.0.0.1:1/".to_owned(),
+    };
+
+    let answer = client.book(&request).await;
+
+    assert!(matches!(answer, Err(PartnerError::Rejected { code, .. }) if code == "address_undeliverable"));
+    assert_eq!((simulator.summary().rejected, simulator.summary().bookings), (1, 0));
+    simulator.stop().await;
+}
+
+#[tokio::test]
+async fn a_simulator_that_is_dropped_is_gone() {
+    let simulator = start(quick()).await;
+    let base_url = simulator.base_url();
+
+    drop(simulator);
+
+    for _ in 0..200 {
+        if reqwest::get(format!("{base_url}/_ledger")).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it still answers");
 }

@@ -1,7 +1,5 @@
 //! The breaker: a table of timing cases, a model, and what threads may not do to it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
