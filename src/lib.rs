@@ -4,7 +4,10 @@
 
 pub mod config;
 pub mod engine;
+pub mod local;
 pub mod partner_sim;
 pub mod payments;
+pub mod relay;
 pub mod store;
+pub mod diagram;
 pub mod template;
