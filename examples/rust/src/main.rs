@@ -56,7 +56,10 @@ async fn main() -> Result<()> {
         Command::Listen => "oms",
         _ => "waybill-peer",
     };
-    let app = celery::CeleryBuilder::new("waybill-peer", &arguments.broker).default_queue(own_queue).build().await?;
+    let app = celery::CeleryBuilder::new("waybill-peer", &arguments.broker)
+        .default_queue(own_queue)
+        .build()
+        .await?;
 
     match arguments.command {
         Command::Pay { count, prefix } => {
@@ -64,10 +67,18 @@ async fn main() -> Result<()> {
                 let paid = payment::of(&format!("{prefix}-{number}"));
                 let task = create_delivery_order::new(format!("evt-{prefix}-{number}"), paid);
                 let sent = app.send_task(task.with_queue(&arguments.queue)).await?;
-                println!("{}", json!({"ordering_id": format!("{prefix}-{number}"), "task_id": sent.task_id}));
+                println!(
+                    "{}",
+                    json!({"ordering_id": format!("{prefix}-{number}"), "task_id": sent.task_id})
+                );
             }
         }
-        Command::Report { delivery_order_id, event, key, fields } => {
+        Command::Report {
+            delivery_order_id,
+            event,
+            key,
+            fields,
+        } => {
             let fields: Map<_, _> = fields.into_iter().map(|(name, value)| (name, value.into())).collect();
             let task = report_event::new(delivery_order_id, event, fields.into(), key);
             let sent = app.send_task(task.with_queue(&arguments.queue)).await?;
