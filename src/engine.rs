@@ -126,6 +126,11 @@ impl Engine {
         &self.core.outside
     }
 
+    /// The task that carries an effect.
+    pub fn task_of(&self, effect: &crate::store::record::Effect) -> waybill_tasks::celery::message::Message {
+        message::of_effect(effect, &self.core.outside.queue)
+    }
+
     /// How many writes wait.
     pub fn depth(&self) -> usize {
         self.committer.depth()

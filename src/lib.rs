@@ -11,3 +11,5 @@ pub mod relay;
 pub mod store;
 pub mod diagram;
 pub mod template;
+#[cfg(test)]
+mod conformance;

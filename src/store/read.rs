@@ -53,19 +53,24 @@ pub(super) async fn inbox(
     })
 }
 
+/// Locks rows in the order of their keys, before they are read together with rows of other tables: a statement that waits for a
+/// lock sees the new row that it waited for beside the *old* rows of every other table.
+async fn lock_first(tx: &mut Tx, table: &str, key: &str, keys: &[Value], lock: &str) -> Result<(), DbError> {
+    if !lock.is_empty() {
+        let (select, order) = (format!("SELECT {key} FROM {table} WHERE {key} IN"), format!(" ORDER BY {key}{lock}"));
+        sql::with_keys(tx, &select, keys.to_vec(), &order).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn orders(
     tx: &mut Tx,
     ids: BTreeSet<OrderId>,
     lock: &str,
 ) -> Result<HashMap<OrderId, Loaded>, DbError> {
-    let of = if lock.is_empty() { "" } else { " OF i" };
-    let rows = sql::with_keys(
-        tx,
-        &format!("SELECT {ORDER_COLUMNS} WHERE i.id IN"),
-        ids.into_iter().map(|id| id.0.into()).collect(),
-        &format!(" ORDER BY i.id{lock}{of}"),
-    )
-    .await?;
+    let keys: Vec<Value> = ids.into_iter().map(|id| id.0.into()).collect();
+    lock_first(tx, "instances", "id", &keys, lock).await?;
+    let rows = sql::with_keys(tx, &format!("SELECT {ORDER_COLUMNS} WHERE i.id IN"), keys, "").await?;
     collect(rows, |row| {
         let order = loaded(row)?;
         Ok((order.order.id, order))
@@ -77,15 +82,16 @@ pub(super) async fn orderings(
     ids: BTreeSet<String>,
     lock: &str,
 ) -> Result<HashMap<String, Ordering>, DbError> {
-    let of = if lock.is_empty() { "" } else { " OF o" };
+    let keys: Vec<Value> = ids.into_iter().map(Value::from).collect();
+    lock_first(tx, "orderings", "ordering_id", &keys, lock).await?;
     let rows = sql::with_keys(
         tx,
         "SELECT o.ordering_id,
          (SELECT d.order_id FROM delivery_orders d WHERE d.ordering_id = o.ordering_id AND d.live) AS live_order_id,
          (SELECT COUNT(*) FROM delivery_orders d WHERE d.ordering_id = o.ordering_id) AS attempts
          FROM orderings o WHERE o.ordering_id IN",
-        ids.into_iter().map(Value::from).collect(),
-        &format!(" ORDER BY o.ordering_id{lock}{of}"),
+        keys,
+        "",
     )
     .await?;
     collect(rows, |row| {

@@ -1,0 +1,248 @@
+//! The relay: publishes what commits demand, right after them, and whatever a crash or an absent broker left, in order per delivery order.
+//!
+//! Safe when it publishes twice: a task's id is its effect's id, and an effect acts once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+use waybill_domain::OrderId;
+use waybill_tasks::celery::transport::{PublishError, Routing, Transport};
+
+use crate::engine::{Engine, EngineError, unpack};
+use crate::store::committer::{AfterCommit, Committed};
+use crate::store::record::Effect;
+use crate::store::Leadership;
+
+/// Commits whose effects wait to be published, at most; beyond that the relay finds them in the table.
+const COMMITS: usize = 1024;
+/// Commits whose effects are published at the same time.
+const AT_ONCE: usize = 4;
+/// How often the leader looks at what is due.
+const TICK: Duration = Duration::from_millis(250);
+/// How often the leader looks for tasks that nobody finished.
+const FORGOTTEN_EVERY: u32 = 240;
+/// What one look takes.
+const BATCH: i64 = 256;
+
+/// What the committer tells after each commit, and who waits for it.
+#[derive(Debug)]
+pub struct Outlet {
+    effects: mpsc::Sender<Vec<Effect>>,
+    /// Rings when the in-process transport has new messages.
+    pub messages: Arc<Notify>,
+    /// Rings when something may be due earlier.
+    pub due: Arc<Notify>,
+}
+
+/// What was committed and is to be published.
+pub type Committing = mpsc::Receiver<Vec<Effect>>;
+
+impl Outlet {
+    /// An outlet, and what comes out of it.
+    pub fn new() -> (Arc<Self>, Committing) {
+        let (effects, committing) = mpsc::channel(COMMITS);
+        (Arc::new(Self { effects, messages: Arc::default(), due: Arc::default() }), committing)
+    }
+
+    /// For the committer.
+    pub fn after_commit(self: &Arc<Self>) -> AfterCommit {
+        let outlet = self.clone();
+        Arc::new(move |effects, committed: Committed| {
+            if !effects.is_empty() && outlet.effects.try_send(effects).is_err() {
+                metrics::counter!("relay_overflow_total").increment(1);
+            }
+            if committed.messages {
+                outlet.messages.notify_waiters();
+            }
+            if committed.due {
+                outlet.due.notify_one();
+            }
+        })
+    }
+}
+
+/// The relay of one process.
+#[derive(Clone)]
+pub struct Relay {
+    engine: Engine,
+    transport: Arc<dyn Transport>,
+}
+
+impl Relay {
+    /// Publishes over this transport.
+    pub fn new(engine: Engine, transport: Arc<dyn Transport>) -> Self {
+        Self { engine, transport }
+    }
+
+    /// Publishes what this process commits, until `stop`.
+    pub async fn follow(self, mut committing: Committing, stop: CancellationToken) {
+        let tracker = TaskTracker::new();
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        loop {
+            let effects = tokio::select! {
+                effects = committing.recv() => effects,
+                () = stop.cancelled() => None,
+            };
+            let Some(effects) = effects else { break };
+            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let relay = self.clone();
+            tracker.spawn(async move {
+                relay.publish(effects).await;
+                drop(slot);
+            });
+        }
+        tracker.close();
+        tracker.wait().await;
+    }
+
+    /// Looks after what is due, as long as this process leads, until `stop`.
+    pub async fn look_after(self, due: Arc<Notify>, stop: CancellationToken) {
+        let mut leadership: Option<Leadership> = None;
+        let mut tick = 0_u32;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = due.notified() => {}
+                () = tokio::time::sleep(TICK) => {}
+            }
+            let leads = match &mut leadership {
+                Some(leadership) => leadership.lasts().await,
+                None => false,
+            };
+            if !leads {
+                leadership = self.engine.store().lead().await.unwrap_or_default();
+                if leadership.is_none() {
+                    continue;
+                }
+                info!("this process looks after what is due");
+            }
+            if let Err(error) = self.look(tick.is_multiple_of(FORGOTTEN_EVERY)).await {
+                warn!("what is due has to wait: {error}");
+                leadership = None;
+            }
+            tick = tick.wrapping_add(1);
+        }
+    }
+
+    async fn look(&self, forgotten: bool) -> Result<(), EngineError> {
+        let store = self.engine.store();
+        let fired = store.due_deadlines(BATCH).await?.into_iter().map(|due| self.engine.fire(due));
+        for fired in join_all(fired).await {
+            if fired? {
+                metrics::counter!("deadlines_fired_total").increment(1);
+            }
+        }
+        let lag = store.lag().await?;
+        metrics::gauge!("outbox_unsent").set(lag.waiting as f64);
+        let oldest = match lag.oldest {
+            Some(oldest) => (store.now().await? - oldest).as_seconds_f64(),
+            None => 0.0,
+        };
+        metrics::gauge!("outbox_oldest_seconds").set(oldest);
+        if !self.transport.health().publishing {
+            return Ok(());
+        }
+        loop {
+            let effects = store.due_effects(BATCH).await?;
+            let full = effects.len() == BATCH as usize;
+            if !self.publish(effects).await || !full {
+                break;
+            }
+        }
+        if forgotten {
+            let effects = store.forgotten_effects(BATCH).await?;
+            if !effects.is_empty() {
+                warn!("{} tasks were published long ago and nobody ended them: published again", effects.len());
+                self.publish(effects).await;
+            }
+        }
+        self.publish_parked().await
+    }
+
+    /// Publishes effects, those of one order one after the other. Answers whether all are with the broker.
+    async fn publish(&self, effects: Vec<Effect>) -> bool {
+        let mut by_order: HashMap<Option<OrderId>, Vec<Effect>> = HashMap::new();
+        let mut alone = Vec::new();
+        for effect in effects {
+            match effect.order_id {
+                Some(_) => by_order.entry(effect.order_id).or_default().push(effect),
+                None => alone.push(vec![effect]),
+            }
+        }
+        let orders = by_order.into_values().chain(alone).map(|effects| self.publish_in_order(effects));
+        let mut sent = Vec::new();
+        let mut all = true;
+        for (confirmed, failed) in join_all(orders).await {
+            sent.extend(confirmed);
+            if let Some((effect, error)) = failed {
+                all = false;
+                self.defer(&effect, &error).await;
+            }
+        }
+        if !sent.is_empty()
+            && let Err(error) = self.engine.mark_sent(&sent).await
+        {
+            // They will be published again, and act once.
+            warn!("{} published effects could not be marked: {error}", sent.len());
+            return false;
+        }
+        all
+    }
+
+    async fn publish_in_order(&self, mut effects: Vec<Effect>) -> (Vec<Effect>, Option<(Effect, PublishError)>) {
+        effects.sort_by_key(|effect| (effect.sequence, effect.ordinal));
+        let mut sent = Vec::new();
+        for effect in effects {
+            let message = self.engine.task_of(&effect);
+            match self.transport.publish(message, Routing::Mandatory).await {
+                Ok(()) => sent.push(effect),
+                Err(error) => return (sent, Some((effect, error))),
+            }
+        }
+        (sent, None)
+    }
+
+    async fn defer(&self, effect: &Effect, error: &PublishError) {
+        let after = match error {
+            PublishError::Unroutable { .. } => Duration::from_secs(30),
+            PublishError::Unconfirmed(_) => Duration::from_secs(2),
+        };
+        if let Err(error) = self.engine.defer(effect.effect_id, after, error.to_string()).await {
+            warn!("effect {} could not be deferred: {error}", effect.effect_id);
+        }
+    }
+
+    async fn publish_parked(&self) -> Result<(), EngineError> {
+        let store = self.engine.store();
+        let mut published = Vec::new();
+        for parked in store.due_messages(BATCH).await? {
+            let message = match unpack(store, "parked_messages", parked.message_id, &parked.message) {
+                Ok(message) => message.into_message(),
+                Err(error) => {
+                    warn!("message {} cannot be read: {error}", parked.message_id);
+                    continue;
+                }
+            };
+            // Back to the queue that it came from, whatever exchange it came through.
+            let message = waybill_tasks::celery::message::Message {
+                exchange: String::new(),
+                routing_key: parked.queue.clone(),
+                ..message
+            };
+            match self.transport.publish(message, Routing::Mandatory).await {
+                Ok(()) => published.push(parked.message_id),
+                Err(error) => warn!("message {} has to wait: {error}", parked.message_id),
+            }
+        }
+        if !published.is_empty() {
+            self.engine.unpark(published).await?;
+        }
+        Ok(())
+    }
+}
