@@ -10,6 +10,11 @@ TEMPLATES := $(wildcard cloudformation/*.yaml)
 TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo 'cargo nextest run' || echo 'cargo test --lib --bins --tests')
 NEXTEST := $(findstring nextest,$(TESTS))
 
+# A fresh clone is built once: what makes the next build faster only makes this one slower.
+ifdef CI
+export CARGO_INCREMENTAL := 0
+endif
+
 .PHONY: menu
 menu: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -21,7 +26,6 @@ demo: ## many orders from payment to confirmation, live in this terminal; needs 
 .PHONY: test
 test: ## every test, on private RabbitMQ, PostgreSQL and Redis
 	$(SERVICES)/install
-	cargo build --bins
 	cargo test --doc --quiet
 	$(SERVICES)/run $(TESTS)
 
@@ -62,7 +66,6 @@ bench: ## measure Waybill against a Python Celery worker on the same machine and
 .PHONY: long
 long: ## the tests that take hours: WAYBILL_TEST_LONG=1 deepens every test that knows it
 	$(SERVICES)/install
-	cargo build --bins
 	cargo build -p waybill-peer
 	WAYBILL_TEST_LONG=1 WAYBILL_TEST_PEER=$(CURDIR)/target/debug/waybill-peer $(SERVICES)/run $(TESTS) $(if $(NEXTEST),--profile long)
 
