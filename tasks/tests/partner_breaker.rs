@@ -347,6 +347,7 @@ fn jitter_lengthens_the_open_time_by_a_fifth_at_most() {
 enum Act {
     Wait(u16),
     Admit,
+    /// The n-th newest permit.
     Finish(u8, CallResult),
     Cancel(u8),
     ForceOpen,
@@ -356,22 +357,34 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let result = prop_oneof![
-        3 => Just(ANSWERED),
-        4 => Just(FAILED),
+        6 => Just(ANSWERED),
+        5 => Just(FAILED),
         2 => Just(NOT_CONNECTED),
         1 => (0..20_000u64).prop_map(|after| CallResult::Failed { retry_after: Some(ms(after)) }),
     ];
     let act = prop_oneof![
         60 => Just(Act::Admit),
-        60 => (any::<u8>(), result).prop_map(|(which, result)| Act::Finish(which, result)),
-        30 => (0..4_000u16).prop_map(Act::Wait),
-        5 => (5_000..40_000u16).prop_map(Act::Wait),
-        5 => any::<u8>().prop_map(Act::Cancel),
-        1 => Just(Act::ForceOpen),
-        1 => Just(Act::ForceClose),
-        2 => Just(Act::Release),
+        80 => (0..4u8, result).prop_map(|(newest, result)| Act::Finish(newest, result)),
+        30 => (0..1_500u16).prop_map(Act::Wait),
+        8 => (5_000..40_000u16).prop_map(Act::Wait),
+        8 => (0..4u8).prop_map(Act::Cancel),
     ];
-    proptest::collection::vec(act, 0..150)
+    let hold = prop_oneof![Just(Act::ForceOpen), Just(Act::ForceClose), Just(Act::Release)];
+    let held = (hold, proptest::collection::vec(act.clone(), 0..20)).prop_map(|(hold, mut acts)| {
+        acts.insert(0, hold);
+        acts.push(Act::Release);
+        acts
+    });
+    (
+        proptest::collection::vec(act, 0..250),
+        held,
+        any::<proptest::sample::Index>(),
+    )
+        .prop_map(|(mut acts, held, at)| {
+            let at = at.index(acts.len() + 1);
+            acts.splice(at..at, held);
+            acts
+        })
 }
 
 /// The breaker as one would explain it: every call is remembered, nothing is optimised.
@@ -519,12 +532,12 @@ proptest! {
                     permits.extend(permit);
                 }
                 Act::Finish(which, result) if !permits.is_empty() => {
-                    let index = usize::from(which) % permits.len();
+                    let index = permits.len() - 1 - usize::from(which) % permits.len();
                     permits.remove(index).finish(result, now);
                     model.finish(index, result);
                 }
                 Act::Cancel(which) if !permits.is_empty() => {
-                    let index = usize::from(which) % permits.len();
+                    let index = permits.len() - 1 - usize::from(which) % permits.len();
                     drop(permits.remove(index));
                     model.cancel(index);
                 }

@@ -8,6 +8,8 @@ mod booking;
 mod cancelling;
 #[path = "partner_effects/client.rs"]
 mod client;
+#[path = "partner_effects/measuring.rs"]
+mod measuring;
 #[path = "partner_effects/scripted.rs"]
 mod scripted;
 #[path = "partner_effects/telling.rs"]

@@ -30,8 +30,8 @@ impl Task<Effects> for CancelDeliveryPartner {
 async fn cancel(effects: &Effects, work: &Work) -> Finish {
     match try_to_cancel(effects, work).await {
         Ok(finish) => finish,
-        Err(PartnerError::Rejected { code, text }) => Finish::Failed {
-            cause: format!("the partner does not cancel: {code} {text}"),
+        Err(error @ PartnerError::Rejected { .. }) => Finish::Failed {
+            cause: error.to_string(),
         },
         Err(error) => after_partner_error(work, &error),
     }

@@ -312,25 +312,21 @@ fn pause_before_retry(tried: &Tried, retries: u32) -> Option<Duration> {
 fn refusal(answer: &Answer) -> PartnerError {
     let complaint = Complaint::read(&answer.body);
     match answer.status {
-        401..=403 => PartnerError::Suspended {
-            status: answer.status,
-            text: complaint.message,
-        },
+        401..=403 => PartnerError::Suspended { status: answer.status },
         429 => PartnerError::Throttled {
             after: answer.retry_after.unwrap_or(THROTTLED_ASK_AGAIN),
         },
         400..=499 if answer.status != 408 => {
-            let code = if complaint.code.is_empty() {
-                answer.status.to_string()
-            } else {
-                complaint.code
-            };
+            let code = complaint.word().unwrap_or_else(|| answer.status.to_string());
             PartnerError::Rejected {
                 code,
                 text: complaint.message,
             }
         }
-        status => PartnerError::Ambiguous(format!("the partner answered {status} {}", complaint.code)),
+        status => {
+            let word = complaint.word().unwrap_or_else(|| "without a code".to_owned());
+            PartnerError::Ambiguous(format!("the partner answered {status} {word}"))
+        }
     }
 }
 

@@ -67,7 +67,7 @@ struct Deliveries {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Complaint {
     #[serde(default)]
-    pub(super) code: String,
+    code: String,
     #[serde(default)]
     pub(super) message: String,
     /// With 409: the delivery that this reference has already.
@@ -77,6 +77,13 @@ pub(super) struct Complaint {
 impl Complaint {
     pub(super) fn read(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    /// Its code, if it is a word as codes are: it goes into messages and logs.
+    pub(super) fn word(&self) -> Option<String> {
+        let is_word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+        let fits = (1..=64).contains(&self.code.len()) && self.code.chars().all(is_word);
+        fits.then(|| self.code.clone())
     }
 
     pub(super) fn earlier_booking(self, partner: &str) -> Option<Booking> {
@@ -91,7 +98,7 @@ impl Complaint {
 
 impl Delivery {
     pub(super) fn read(body: &[u8]) -> Result<Self, String> {
-        let delivery: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let delivery: Self = serde_json::from_slice(body).map_err(unreadable)?;
         if !is_usable(&delivery.id) {
             return Err("the id cannot be used".to_owned());
         }
@@ -100,7 +107,7 @@ impl Delivery {
 
     /// The one of a list that is ours. A live one goes before one that has ended.
     pub(super) fn find(body: &[u8], reference: OrderId) -> Result<Option<Self>, String> {
-        let list: Deliveries = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let list: Deliveries = serde_json::from_slice(body).map_err(unreadable)?;
         let ours = list
             .items
             .into_iter()
@@ -123,6 +130,15 @@ impl Delivery {
             status: self.status,
         }
     }
+}
+
+/// Where it is wrong; serde's own words may quote what stands there.
+fn unreadable(error: serde_json::Error) -> String {
+    format!(
+        "the answer cannot be read at line {} column {}",
+        error.line(),
+        error.column()
+    )
 }
 
 /// An id becomes a path segment of a later request and a column of ours.

@@ -1,4 +1,6 @@
 //! Why a call to a partner brought nothing, by what the caller does about it.
+//!
+//! What a partner writes in free text is data, never part of a message: it may quote the customer's address.
 
 use std::time::Duration;
 
@@ -6,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PartnerError {
     /// The partner's no to this very request; asking again will not help.
-    #[error("the partner refuses: {code} {text}")]
+    #[error("the partner refuses: {code}")]
     Rejected {
         /// Its word for the reason.
         code: String,
@@ -38,12 +40,10 @@ pub enum PartnerError {
     #[error("it is unknown what the partner did: {0}")]
     Ambiguous(String),
     /// The partner no longer serves us: an operator has to talk to it.
-    #[error("the partner does not serve us: {status} {text}")]
+    #[error("the partner does not serve us: {status}")]
     Suspended {
         /// 401, 402 or 403.
         status: u16,
-        /// What it says.
-        text: String,
     },
 }
 

@@ -286,7 +286,7 @@ async fn a_partner_that_does_not_serve_us_and_one_that_we_do_not_know_need_an_op
     assert_eq!(
         suspended.last(),
         Finish::Failed {
-            cause: "the partner does not serve us: 402 pay first".to_owned()
+            cause: "the partner does not serve us: 402".to_owned()
         }
     );
     assert_eq!(

@@ -122,7 +122,7 @@ async fn what_never_works_comes_to_an_operator() {
     assert_eq!(
         refused.last(),
         Finish::Failed {
-            cause: "the partner does not cancel: no never".to_owned()
+            cause: "the partner refuses: no".to_owned()
         }
     );
 }
