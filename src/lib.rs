@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod engine;
+pub mod graph_commands;
 pub mod local;
 pub mod partner_sim;
 pub mod payments;
