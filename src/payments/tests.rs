@@ -1,0 +1,1 @@
+//! What payment events say, and what is wrong with them.
