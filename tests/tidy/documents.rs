@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
+use crate::code::identifiers;
 use crate::repository::{Source, files, keep, product, root};
+
+/// What tests, benches and `make accept` are told; not for the product.
+const FOREIGN: [&str; 3] = ["WAYBILL_TEST_", "WAYBILL_BENCH_", "WAYBILL_ACCEPT"];
 
 fn decisions() -> Vec<(u32, &'static Source)> {
     let adrs = files()
@@ -68,11 +72,10 @@ fn links_lead_somewhere() {
 
 #[test]
 fn every_task_is_documented() {
-    let docs: String = files()
+    let pages = files()
         .iter()
-        .filter(|file| file.path.starts_with("docs/"))
-        .map(|file| file.text.as_str())
-        .collect();
+        .filter(|file| file.path.starts_with("docs/") && file.path.ends_with(".md"));
+    let docs: String = pages.map(|file| file.text.as_str()).collect();
     let effects =
         product().filter(|file| file.path.starts_with("tasks/src/effects/") && file.code.contains("const NAME"));
 
@@ -81,5 +84,30 @@ fn every_task_is_documented() {
     keep(
         "each task is named in docs/, as waybill.<file>",
         unknown.map(|file| file.path.clone()).collect(),
+    );
+}
+
+#[test]
+fn settings_that_are_named_exist() {
+    let known = files()
+        .iter()
+        .find(|file| file.path == "src/config/names.rs")
+        .expect("the settings have a list");
+    let exists = |name: &str| {
+        let setting = name.strip_suffix("_FILE").unwrap_or(name);
+        known.text.contains(&format!("\"{setting}\"")) || FOREIGN.iter().any(|prefix| name.starts_with(prefix))
+    };
+
+    let shown = files()
+        .iter()
+        .filter(|file| file.path.ends_with(".md") || file.path.starts_with("deploy/"));
+    let broken = shown.flat_map(|file| {
+        let names = identifiers(&file.text).filter(|(_, name)| name.starts_with("WAYBILL_") && !name.ends_with('_'));
+        names.filter(|(_, name)| !exists(name)).map(|(at, _)| file.at(at))
+    });
+
+    keep(
+        "a setting in docs/ and deploy/ is one of src/config/names.rs",
+        broken.collect(),
     );
 }

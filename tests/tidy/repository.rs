@@ -31,6 +31,25 @@ impl Source {
             .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
     }
 
+    /// The modules in files of their own that only tests see, as paths without extension.
+    fn test_modules(&self) -> Vec<String> {
+        let (folder, name) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
+        let folder = match name {
+            "lib.rs" | "main.rs" => folder.to_owned(),
+            _ => self.path.trim_end_matches(".rs").to_owned(),
+        };
+        let declared = self.code.split("#[cfg(test)]").skip(1).filter_map(|after| {
+            let (_, module) = after
+                .split_once("mod ")
+                .filter(|(before, _)| before.trim_start().len() <= "pub(crate) ".len())?;
+            module
+                .split_once(';')
+                .map(|(name, _)| name)
+                .filter(|name| !name.contains('{'))
+        });
+        declared.map(|name| format!("{folder}/{name}")).collect()
+    }
+
     /// The code without an inline test module, which comes last where there is one.
     pub(crate) fn code_outside_tests(&self) -> &str {
         let end = self.code.find("#[cfg(test)]\nmod tests {").unwrap_or(self.code.len());
@@ -83,12 +102,20 @@ pub(crate) fn files() -> &'static [Source] {
 
 /// The Rust files of the product: neither its tests nor the examples.
 pub(crate) fn product() -> impl Iterator<Item = &'static Source> {
+    PRODUCT.iter().copied()
+}
+
+static PRODUCT: LazyLock<Vec<&'static Source>> = LazyLock::new(|| {
     let folders = ["src/", "domain/src/", "tasks/src/", "webhooks/src/"];
     let rust = files()
         .iter()
-        .filter(|file| file.is_rust() && file.stem() != "tests" && !file.path.contains("/tests/"));
-    rust.filter(move |file| folders.iter().any(|folder| file.path.starts_with(folder)))
-}
+        .filter(|file| file.is_rust() && folders.iter().any(|folder| file.path.starts_with(folder)));
+    let rust: Vec<_> = rust.collect();
+    let tests: Vec<_> = rust.iter().flat_map(|file| file.test_modules()).collect();
+    rust.into_iter()
+        .filter(|file| !tests.iter().any(|module| file.is_in(module)))
+        .collect()
+});
 
 /// As Cargo says when the test runs, so that a test that was built elsewhere looks at this checkout.
 pub(crate) fn root() -> &'static Path {
