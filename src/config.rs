@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use chrono::TimeDelta;
 
 pub use broker::Broker;
-pub use data_key::{DataKey, DataKeys};
+pub use data_key::DataKeys;
 pub use database::{Database, ReadDatabase};
 pub use error::SettingsError;
 pub use given::Source;

@@ -2,6 +2,7 @@
 //!
 //! The domain decides, the engine records, tasks act, webhooks listen, the API answers.
 
+pub mod app;
 pub mod config;
 pub mod engine;
 pub mod graph_commands;

@@ -12,6 +12,7 @@ mod leader;
 mod messages;
 mod migrate;
 mod orders;
+mod processes;
 mod read;
 pub mod record;
 mod sql;
@@ -36,6 +37,7 @@ pub use dead::DeadFilter;
 pub use due::{DueDeadline, Lag};
 pub use leader::Leadership;
 pub use migrate::MigrateError;
+pub use processes::Process;
 pub use orders::{LogEntry, OrderFilter, Stored};
 pub use unit::{Needs, Unit, Writes};
 

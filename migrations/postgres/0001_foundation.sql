@@ -228,3 +228,11 @@ CREATE TABLE confirmation_tokens (
     answered_at timestamptz,
     created_at  timestamptz NOT NULL
 );
+
+-- What each running process last said of itself: its role and its breakers, for `waybill status`.
+CREATE TABLE processes (
+    process  text PRIMARY KEY,
+    role     text NOT NULL,
+    report   jsonb NOT NULL,
+    seen_at  timestamptz NOT NULL
+);

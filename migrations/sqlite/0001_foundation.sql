@@ -228,3 +228,11 @@ CREATE TABLE confirmation_tokens (
     answered_at TEXT,
     created_at  TEXT NOT NULL
 );
+
+-- What each running process last said of itself: its role and its breakers, for `waybill status`.
+CREATE TABLE processes (
+    process  TEXT PRIMARY KEY,
+    role     TEXT NOT NULL,
+    report   TEXT NOT NULL,
+    seen_at  TEXT NOT NULL
+);

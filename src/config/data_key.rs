@@ -10,21 +10,13 @@ use sha2::{Digest, Sha256};
 
 use super::reader::{Reader, Value};
 use super::{Database, Role, SettingsError, development};
+use crate::store::DataKey;
 
 const NAME: &str = "WAYBILL_DATA_KEY";
 
 /// The first encrypts, all of them decrypt: a new key is put before the old one, which stays until nothing needs it.
 #[derive(Debug)]
 pub struct DataKeys(pub Vec<DataKey>);
-
-/// A key, and the id by which what it encrypted names it.
-#[derive(Debug)]
-pub struct DataKey {
-    /// At most 16 letters, digits, `-` and `_`; derived from the key where none is given.
-    pub id: String,
-    /// 32 bytes.
-    pub key: SecretBox<[u8; 32]>,
-}
 
 pub(super) fn read(reader: &mut Reader, role: Role, database: &Database) -> Result<Option<DataKeys>, SettingsError> {
     let keys = reader.read(NAME)?;

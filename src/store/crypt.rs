@@ -24,6 +24,13 @@ pub struct DataKey {
     pub key: SecretBox<[u8; 32]>,
 }
 
+impl DataKey {
+    /// The same key again, for another holder.
+    pub fn duplicate(&self) -> Self {
+        Self { id: self.id.clone(), key: SecretBox::new(Box::new(*self.key.expose_secret())) }
+    }
+}
+
 /// Where a blob belongs.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {

@@ -1,0 +1,158 @@
+//! The application: settings in, a running process out. Wires the store, the engine, the transport, the partners and the workers.
+
+mod open;
+mod partners;
+mod serve;
+mod work;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+use waybill_tasks::celery::amqp::{AmqpOptions, AmqpTransport};
+use waybill_tasks::celery::transport::Transport;
+
+use crate::config::{Broker, Settings};
+use crate::engine::{Engine, Outside};
+use crate::local::LocalTransport;
+use crate::relay::{Outlet, Relay};
+
+pub use open::{OpenError, open_store, read_template};
+pub use partners::DeliveryPartners;
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Does {
+    /// Serves HTTP.
+    pub serve: bool,
+    /// Consumes events and tasks.
+    pub work: bool,
+}
+
+/// In-flight work is waited for so long at shutdown; then the process ends by force.
+pub const GRACE: Duration = Duration::from_secs(25);
+
+/// A running application.
+pub struct App {
+    /// The engine.
+    pub engine: Engine,
+    /// What carries messages.
+    pub transport: Arc<dyn Transport>,
+    /// RabbitMQ, if it is that.
+    pub amqp: Option<Arc<AmqpTransport>>,
+    /// Who delivers.
+    pub partners: DeliveryPartners,
+    /// Where HTTP is served.
+    pub addr: Option<SocketAddr>,
+    /// How we are reached.
+    pub public_url: String,
+    stop: CancellationToken,
+    relay_stop: CancellationToken,
+    consumers: TaskTracker,
+    background: TaskTracker,
+}
+
+impl App {
+    /// Starts what the role does, on these settings.
+    pub async fn start(settings: &Settings, does: Does) -> Result<Self, OpenError> {
+        let store = open_store(settings, true).await?;
+        let template = read_template(settings)?;
+        let listener = if does.serve { Some(listen(settings.http.addr).await?) } else { None };
+        let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let public_url = settings.http.public_url(addr.unwrap_or(settings.http.addr));
+        let partners = DeliveryPartners::open(settings).await?;
+
+        let (outlet, committing) = Outlet::new();
+        let outside = Outside {
+            queue: settings.queues.tasks.clone(),
+            default_partner: partners.calls.default_partner().name().to_owned(),
+            adapters: partners.adapters.clone(),
+            public_url: public_url.clone(),
+            local: matches!(settings.broker, Broker::Local),
+        };
+        let (engine, committer) = Engine::start(store, template, outside, outlet.after_commit()).await?;
+        let (transport, amqp): (Arc<dyn Transport>, _) = match &settings.broker {
+            Broker::Local => (LocalTransport::new(engine.clone(), outlet.messages.clone()), None),
+            Broker::Amqp(url) => {
+                let amqp = AmqpTransport::connect(AmqpOptions::new(url.clone(), connection_name(does)))?;
+                (amqp.clone(), Some(amqp))
+            }
+        };
+
+        let app = Self {
+            engine,
+            transport,
+            amqp,
+            partners,
+            addr,
+            public_url,
+            stop: CancellationToken::new(),
+            relay_stop: CancellationToken::new(),
+            consumers: TaskTracker::new(),
+            background: TaskTracker::new(),
+        };
+        // Without the committer nothing is written any more: the process must not look alive.
+        let stop = app.stop.clone();
+        app.background.spawn(async move {
+            if committer.await.is_err() {
+                tracing::error!("the committer has died: this process ends");
+                stop.cancel();
+            }
+        });
+        let relay = Relay::new(app.engine.clone(), app.transport.clone());
+        app.background.spawn(relay.clone().follow(committing, app.relay_stop.clone()));
+        app.background.spawn(relay.look_after(outlet.due.clone(), app.relay_stop.clone()));
+        if does.work {
+            work::start(&app, settings);
+        }
+        if let Some(listener) = listener {
+            serve::start(&app, settings, listener)?;
+        }
+        Ok(app)
+    }
+
+    /// Ends when the process has to: asked by [`App::stop`] or because something vital has died.
+    pub fn stopped(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Stops: no new work, what is in hand is finished and acknowledged, what is committed is published. Answers whether all of
+    /// that was done in time.
+    pub async fn shut_down(self) -> bool {
+        self.stop.cancel();
+        self.consumers.close();
+        let in_time = tokio::time::timeout(GRACE, async {
+            self.consumers.wait().await;
+            self.relay_stop.cancel();
+            self.partners.stop().await;
+            if let Some(amqp) = &self.amqp {
+                amqp.close().await;
+            }
+        })
+        .await
+        .is_ok();
+        if !in_time {
+            warn!("what was in hand is not finished after {} s: it will be handed out again", GRACE.as_secs());
+        }
+        self.relay_stop.cancel();
+        info!("stopped");
+        in_time
+    }
+}
+
+async fn listen(addr: SocketAddr) -> Result<TcpListener, OpenError> {
+    TcpListener::bind(addr).await.map_err(|source| OpenError::Listen { addr, source })
+}
+
+fn connection_name(does: Does) -> String {
+    let role = match does {
+        Does { serve: true, work: true } => "all",
+        Does { serve: true, .. } => "serve",
+        Does { .. } => "work",
+    };
+    format!("waybill {role} {}", std::process::id())
+}
