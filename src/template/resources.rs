@@ -1,5 +1,6 @@
 //! Finds graphs and routings among a template's resources and checks them together.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
@@ -126,11 +127,14 @@ impl Harvest {
         let versions: BTreeSet<GraphVersion> = self.versions(&routing.machine).collect();
         self.faults.extend(routing.check(&versions, body));
         let machine = MachineName::from(routing.machine.as_str());
-        if self.routings.contains_key(&machine) {
-            let message = format!("a second routing of {machine}, expected one");
-            self.faults.push(Fault::new(body.locate(&["machine"]), message));
-        } else {
-            self.routings.insert(machine, routing);
+        match self.routings.entry(machine) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(routing);
+            }
+            Entry::Occupied(taken) => {
+                let message = format!("a second routing of {}, expected one", taken.key());
+                self.faults.push(Fault::new(body.locate(&["machine"]), message));
+            }
         }
     }
 

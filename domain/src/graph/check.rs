@@ -2,6 +2,7 @@
 
 mod duties;
 mod shape;
+mod size;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,20 +30,12 @@ pub const KNOWN_EFFECTS: [&str; 6] = [
     "request_customer_confirmation",
 ];
 
-/// States or fields. Far beyond any life cycle; it bounds what checking can cost.
-const LARGEST: usize = 500;
-
 /// Characters of a text field that does not say.
 const DEFAULT_LENGTH: i64 = 2_000;
 
 pub(super) fn check(document: GraphDocument) -> Result<Graph, Vec<Defect>> {
     let mut findings = Findings::default();
-    for (what, size) in [("states", document.states.len()), ("fields", document.fields.len())] {
-        if size > LARGEST {
-            let detail = format!("{size} {what}, expected at most {LARGEST}");
-            findings.add(Path::root().at(what), DefectKind::TooLarge, detail);
-        }
-    }
+    size::check(&document, &mut findings);
     if !findings.is_empty() {
         return Err(findings.into_sorted());
     }

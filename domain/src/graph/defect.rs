@@ -51,7 +51,7 @@ pub enum DefectKind {
     SchemaOutOfRange,
     /// The graph version is not a positive number.
     VersionOutOfRange,
-    /// More states or fields than any life cycle needs.
+    /// More states, fields, transitions or entries than any life cycle needs.
     TooLarge,
     /// A name that does not follow its pattern.
     BadName,

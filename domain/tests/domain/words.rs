@@ -39,27 +39,60 @@ fn versions_are_counted_from_one() {
 }
 
 #[test]
-fn a_graph_has_a_bounded_number_of_states_and_fields() {
+fn a_graph_has_a_bounded_size() {
+    let many = |prefix: &str| (0..501).map(|number| format!("{prefix}{number}")).collect::<Vec<_>>();
+
     breaks(
         DefectKind::TooLarge,
-        "states: 506 states, expected at most 500",
+        "states: 507 states, expected at most 500",
         |document| {
             let done = document.states["DONE"].clone();
             document
                 .states
-                .extend((0..500).map(|number| (format!("S{number}"), done.clone())));
+                .extend(many("S").into_iter().map(|name| (name, done.clone())));
         },
     );
     breaks(
         DefectKind::TooLarge,
-        "fields: 503 fields, expected at most 500",
+        "fields: 504 fields, expected at most 500",
         |document| {
             let number = document.fields["number"].clone();
             document
                 .fields
-                .extend((0..500).map(|place| (format!("f{place}"), number.clone())));
+                .extend(many("f").into_iter().map(|name| (name, number.clone())));
         },
     );
+    breaks(
+        DefectKind::TooLarge,
+        "states: 5007 transitions, expected at most 5000",
+        |document| {
+            let way = document.states["PENDING"].transitions["RESOLVED"].clone();
+            let ways = (0..5_000).map(|number| (format!("E{number}"), way.clone()));
+            state(document, "PENDING").transitions.extend(ways);
+        },
+    );
+    breaks(
+        DefectKind::TooLarge,
+        "fields.reason.values: 501 entries, expected at most 500",
+        |document| {
+            document.fields.get_mut("reason").unwrap().values = many("R");
+        },
+    );
+    breaks(
+        DefectKind::TooLarge,
+        "states.DONE.requires: 501 entries, expected at most 500",
+        |document| {
+            state(document, "DONE").requires = many("f");
+        },
+    );
+    let actors = "states.PENDING.transitions.RESOLVED.actors: 501 entries, expected at most 500";
+    breaks(DefectKind::TooLarge, actors, |document| {
+        state(document, "PENDING")
+            .transitions
+            .get_mut("RESOLVED")
+            .unwrap()
+            .actors = many("r");
+    });
 }
 
 #[test]
