@@ -1,9 +1,13 @@
 //! Booking: once, whatever is lost on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::http::Method;
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use serde_json::json;
 use tokio::net::TcpListener;
 use waybill_domain::{Actor, Role};
@@ -346,5 +350,57 @@ async fn however_answers_get_lost_one_delivery_is_booked() {
             .collect();
         assert_eq!(world.booked(), 1, "{script:?}");
         assert!(keys.iter().all(|key| *key == format!("{ORDER}:book")), "{script:?}");
+    }
+}
+
+fn trouble() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        3 => Just(Reply::Honest),
+        3 => Just(Reply::DoneThen500),
+        2 => Just(Reply::DoneThenHang),
+        3 => Just(lost()),
+        1 => Just(Reply::Say(408, json!({}))),
+        1 => Just(Reply::Say(503, json!({}))),
+        1 => Just(Reply::RetryAfter(429, "1")),
+        1 => Just(Reply::RetryAfter(503, "60")),
+        1 => Just(Reply::BreakOff(201)),
+        1 => Just(Reply::Text(200, "<html>".to_owned())),
+    ]
+}
+
+/// Runs an effect until it has ended, whatever its pauses.
+async fn run_to_the_end(script: Vec<Reply>) {
+    let world = due_without_breaker(script.clone()).await;
+    for _ in 0..40 {
+        world.run().await;
+        if !matches!(world.last(), Finish::Retry { .. }) {
+            break;
+        }
+    }
+
+    let keys: BTreeSet<_> = world
+        .partner
+        .asked()
+        .into_iter()
+        .filter_map(|asked| asked.key)
+        .collect();
+    assert!(keys.len() <= 1, "{script:?}: {keys:?}");
+    match world.last() {
+        Finish::Booked(_) => assert_eq!(world.booked(), 1, "{script:?}"),
+        Finish::Event(_) => assert_eq!(world.booked(), 0, "{script:?}"),
+        Finish::Failed { cause } => assert!(cause.starts_with("given up after 12 attempts"), "{script:?}: {cause}"),
+        other => panic!("{script:?}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn in_any_trouble_the_partner_has_what_is_recorded_and_nothing_else() {
+    let mut runner = TestRunner::deterministic();
+    let scripts = proptest::collection::vec(trouble(), 0..20);
+    let mut draw = || scripts.new_tree(&mut runner).unwrap().current();
+    let scripts: Vec<_> = (0..100).map(|_| draw()).collect();
+
+    for some in scripts.chunks(50) {
+        join_all(some.iter().cloned().map(run_to_the_end)).await;
     }
 }
