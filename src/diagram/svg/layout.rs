@@ -102,6 +102,9 @@ fn place_columns(cards: &mut [Card<'_>], ways: &[Way]) -> i32 {
     for (place, card) in cards.iter_mut().enumerate() {
         let end = &mut ends[usize::from(card.row == Row::Lower)];
         card.x = *end;
+        // Upper gutters use even half tracks, lower ones odd ones: in the channel between they never share an x.
+        let phase = if card.row == Row::Upper { 0 } else { TRACK / 2 };
+        card.width += (phase - card.right()).rem_euclid(TRACK);
         let tracks = ways.iter().filter(|way| way.from == place).count();
         *end = card.right() + GAP.max(count(tracks + 2) * TRACK);
     }

@@ -242,8 +242,8 @@ fn port(cards: &[Card<'_>], lanes: &[Lane], lane: &Lane, taken: &mut BTreeSet<i3
         .position(|other| other.channel == lane.channel)
         .unwrap_or_default();
     let mut x = target.x + target.width * (count(place) + 1) / (count(siblings.len()) + 1);
-    while taken.range(x - 4..=x + 4).next().is_some() {
-        x += 5;
+    while taken.range(x - 2..=x + 2).next().is_some() {
+        x += 1;
     }
     taken.insert(x);
     x
