@@ -2,6 +2,7 @@
 # What the scripts in this folder share: where programs are, free ports, waiting, stopping by pid file.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034
 root=$(cd "$here/../.." && pwd)
 
 say() { printf 'services: %s\n' "$*" >&2; }
