@@ -77,11 +77,7 @@ fn plain(message: &Message) -> Result<Envelope, Malformed> {
 pub(super) fn kind_of(event: &Object<'_>, read: fn(&str) -> Option<Kind>) -> Result<Kind, Malformed> {
     let name = event.text("type")?;
     read(name).ok_or_else(|| {
-        let found = if is_word(name) {
-            name.to_owned()
-        } else {
-            shape(&name.into())
-        };
+        let found = shown(name);
         Malformed::new(
             "unknown-type",
             event.place("type"),
@@ -101,11 +97,7 @@ fn check_encoding(message: &Message) -> Result<(), Malformed> {
     if encoding.is_empty() || is_utf8(encoding) {
         return Ok(());
     }
-    let found = if is_word(encoding) {
-        encoding.to_owned()
-    } else {
-        shape(&encoding.into())
-    };
+    let found = shown(encoding);
     Err(Malformed::new(
         "unsupported-content-encoding",
         "properties.content_encoding",
@@ -122,11 +114,7 @@ fn is_utf8(name: &str) -> bool {
 
 /// The content type is none that is read here.
 pub(super) fn unsupported(place: impl Into<String>, found: &str) -> Malformed {
-    let found = if is_word(found) {
-        found.to_owned()
-    } else {
-        shape(&found.into())
-    };
+    let found = shown(found);
     Malformed::new(
         "unsupported-content-type",
         place,
@@ -135,10 +123,12 @@ pub(super) fn unsupported(place: impl Into<String>, found: &str) -> Malformed {
     )
 }
 
-/// One word of a protocol, short enough to be shown.
-fn is_word(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./+;= \"".contains(&byte);
-    text.len() <= 80 && text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(known)
+/// A word of a protocol as it is, anything else by its shape.
+fn shown(text: &str) -> String {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./+;=".contains(&byte);
+    let is_word =
+        text.len() <= 80 && text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(known);
+    if is_word { text.to_owned() } else { shape(&text.into()) }
 }
 
 fn is_cloud_event(content_type: &str) -> bool {

@@ -18,42 +18,12 @@ pub(super) const MAX_TEXT: usize = 4 * 1024;
 pub(super) const PACKED_DATA: &str = "data_base64";
 
 /// The names that a place may show. Others were chosen by whoever told it, and could be anybody's name.
+#[rustfmt::skip]
 const KNOWN: [&str; 35] = [
-    "amount",
-    "city",
-    "country",
-    "currency",
-    "customer_id",
-    "data",
-    PACKED_DATA,
-    "datacontenttype",
-    "dataschema",
-    "dropoff",
-    "email",
-    "event_id",
-    "format",
-    "id",
-    "items",
-    "line1",
-    "line2",
-    "locale",
-    "minor_units",
-    "name",
-    "occurred_at",
-    "ordering_id",
-    "payment_id",
-    "phone",
-    "pickup",
-    "postal_code",
-    "quantity",
-    "region",
-    "sku",
-    "source",
-    "specversion",
-    "subject",
-    "time",
-    "title",
-    "type",
+    "amount", "city", "country", "currency", "customer_id", "data", PACKED_DATA, "datacontenttype", "dataschema",
+    "dropoff", "email", "event_id", "format", "id", "items", "line1", "line2", "locale",
+    "minor_units", "name", "occurred_at", "ordering_id", "payment_id", "phone", "pickup", "postal_code", "quantity",
+    "region", "sku", "source", "specversion", "subject", "time", "title", "type",
 ];
 
 /// Parses a body. `root` is the place of the outermost value, empty where the fields of the message itself are in it.
