@@ -9,7 +9,13 @@ const AT_HOME: [(&str, &[&str]); 4] = [
     ("lapin", &["tasks/src/celery"]),
     (
         "reqwest",
-        &["tasks/src/partner", "src/partner_sim", "src/api/auth", "src/doctor"],
+        &[
+            "tasks/src/partner",
+            "src/partner_sim",
+            "src/demo",
+            "src/api/auth",
+            "src/doctor",
+        ],
     ),
     ("anyhow", &["src/main", "src/commands"]),
 ];
