@@ -17,7 +17,7 @@ const AT_HOME: [(&str, &[&str]); 4] = [
             "src/doctor",
         ],
     ),
-    ("anyhow", &["src/main", "src/commands"]),
+    ("anyhow", &["src/main", "src/commands", "src/demo"]),
 ];
 
 fn names(file: &Source, wanted: &str) -> Vec<String> {
