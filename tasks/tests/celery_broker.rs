@@ -1,0 +1,215 @@
+//! What RabbitMQ itself can do to us: it dies, it blocks, it locks us out, it closes our connections.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+#[path = "support/handlers.rs"]
+#[expect(dead_code, reason = "the shelf is for the worker's tests")]
+mod handlers;
+#[path = "support/own_broker.rs"]
+mod own_broker;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+use waybill_tasks::celery::amqp::{AmqpOptions, AmqpTransport};
+use waybill_tasks::celery::message::{Message, Properties};
+use waybill_tasks::celery::transport::{PublishError, Queue, Routing, Transport as _};
+
+use handlers::Recorder;
+use own_broker::OwnBroker;
+
+const NAME: &str = "a-queue";
+
+fn connect(broker: &OwnBroker, publish_within: u64) -> Arc<AmqpTransport> {
+    let mut options = AmqpOptions::new(SecretString::from(broker.url.clone()), "waybill-test");
+    options.publish_within = Duration::from_secs(publish_within);
+    AmqpTransport::connect(options).unwrap()
+}
+
+fn message(body: &str) -> Message {
+    Message {
+        routing_key: NAME.to_owned(),
+        properties: Properties {
+            delivery_mode: Some(2),
+            ..Properties::default()
+        },
+        body: body.as_bytes().to_vec(),
+        ..Message::default()
+    }
+}
+
+struct Consuming {
+    recorder: Arc<Recorder>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// Consumes a quorum queue, and returns when it does.
+async fn consume(transport: &Arc<AmqpTransport>, permits: usize) -> Consuming {
+    let recorder = Arc::new(Recorder::with_permits(permits));
+    let stop = CancellationToken::new();
+    let queue = Queue {
+        name: NAME.to_owned(),
+        bindings: Vec::new(),
+        prefetch: 10,
+    };
+    let task = tokio::spawn({
+        let (transport, recorder, stop) = (transport.clone(), recorder.clone(), stop.clone());
+        async move { transport.consume(queue, recorder, stop).await }
+    });
+    until(
+        "a consumer",
+        20,
+        async || matches!(transport.queue_exists(NAME).await, Ok(Some(queue)) if queue.consumers == 1),
+    )
+    .await;
+    Consuming { recorder, stop, task }
+}
+
+impl Consuming {
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+
+    fn taken(&self) -> HashSet<String> {
+        self.recorder.bodies().into_iter().collect()
+    }
+}
+
+async fn until<F: Future<Output = bool>>(what: &str, seconds: u64, holds: impl Fn() -> F) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(seconds), waiting).await;
+    waited.unwrap_or_else(|_| panic!("{what} within {seconds} s"));
+}
+
+/// Publishes what the numbers say, each until it is confirmed, as a relay does.
+async fn relay(transport: &AmqpTransport, numbers: impl Iterator<Item = u32>, unknown: &AtomicU32) {
+    let publishes = numbers.map(|number| async move {
+        let mut message = message(&number.to_string());
+        message.properties.message_id = Some(number.to_string());
+        while let Err(error) = transport.publish(message.clone(), Routing::Mandatory).await {
+            assert!(matches!(error, PublishError::Unconfirmed(_)), "{error}");
+            unknown.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    join_all(publishes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_killed_in_the_middle_has_lost_nothing_when_it_is_back() {
+    let broker = OwnBroker::start().await;
+    let transport = connect(&broker, 10);
+    let consuming = consume(&transport, usize::MAX >> 4).await;
+    let unknown = AtomicU32::new(0);
+    // RabbitMQ 3.10 finds no leader again for a quorum queue that is killed in its first second.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    let killing = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        broker.kill().await;
+        broker.start_again().await;
+    };
+    let publishing = async {
+        for round in 0..40 {
+            relay(&transport, round * 500..(round + 1) * 500, &unknown).await;
+        }
+    };
+    tokio::join!(killing, publishing);
+
+    until("all messages", 60, async || consuming.taken().len() == 20_000).await;
+    println!(
+        "{} times unknown, {} taken",
+        unknown.load(Ordering::SeqCst),
+        consuming.recorder.count()
+    );
+    assert!(consuming.recorder.most_in_hand.load(Ordering::SeqCst) <= 10);
+    consuming.end().await;
+    transport.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_short_of_memory_blocks_publishers_and_no_acknowledgement() {
+    let broker = OwnBroker::start().await;
+    let transport = connect(&broker, 2);
+    let consuming = consume(&transport, 0).await;
+    relay(&transport, 0..100, &AtomicU32::new(0)).await;
+
+    broker.control(&["set_vm_memory_high_watermark", "0.00001"]).await;
+    let answers = join_all((0..300).map(|_| transport.publish(message("late"), Routing::Mandatory))).await;
+    for answer in &answers {
+        assert!(matches!(answer, Err(PublishError::Unconfirmed(_))), "{answer:?}");
+    }
+    let started = Instant::now();
+    let blocked = transport
+        .publish(message("late"), Routing::Mandatory)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        blocked.to_string(),
+        "the broker did not confirm: RabbitMQ blocks publishers"
+    );
+    assert!(started.elapsed() < Duration::from_secs(3));
+    assert!(!transport.health().publishing && transport.health().consuming);
+    consuming.recorder.permits.add_permits(100_000);
+    until("all messages, in the alarm", 10, async || {
+        consuming.taken().len() == 100
+    })
+    .await;
+
+    broker.control(&["set_vm_memory_high_watermark", "0.4"]).await;
+    until("the end of the alarm", 10, async || transport.health().publishing).await;
+    transport.publish(message("after"), Routing::Mandatory).await.unwrap();
+    until("the next message", 10, async || consuming.taken().contains("after")).await;
+    consuming.end().await;
+    assert_eq!(transport.queue_exists(NAME).await.unwrap().unwrap().messages, 0);
+    transport.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_an_operator_closes_and_permissions_that_he_takes_come_back() {
+    let broker = OwnBroker::start().await;
+    let transport = connect(&broker, 10);
+    let consuming = consume(&transport, usize::MAX >> 4).await;
+    let unknown = AtomicU32::new(0);
+
+    let closing = async {
+        for _ in 0..5 {
+            broker.control(&["close_all_connections", "for a test"]).await;
+        }
+    };
+    let publishing = async {
+        for round in 0..20 {
+            relay(&transport, round * 50..(round + 1) * 50, &unknown).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::join!(closing, publishing);
+    until("all messages", 30, async || consuming.taken().len() == 1000).await;
+
+    broker.control(&["set_permissions", "guest", "", "", ""]).await;
+    // Permissions are looked up once in a while per channel; a new one looks at once.
+    broker.control(&["close_all_connections", "for a test"]).await;
+    let refused = transport
+        .publish(message("refused"), Routing::Mandatory)
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("ACCESS_REFUSED"), "{refused}");
+    until("a consumer that knows it", 10, async || !transport.health().consuming).await;
+
+    broker.control(&["set_permissions", "guest", ".*", ".*", ".*"]).await;
+    until("a consumer again", 15, async || transport.health().consuming).await;
+    transport.publish(message("after"), Routing::Mandatory).await.unwrap();
+    until("the message", 10, async || consuming.taken().contains("after")).await;
+    consuming.end().await;
+    transport.close().await;
+}
