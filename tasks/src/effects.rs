@@ -165,18 +165,33 @@ fn ended_before() -> Value {
     json!({"ended": "before"})
 }
 
-/// What the application says of something that was told, as the sender gets it. `within` is where its places begin.
-fn taken(taken: Taken, within: &str) -> Result<Value, TaskError> {
+/// A reason of its own: the same key with another content may be a replay gone wrong, or worse.
+const KEY_CONFLICT: &str = "event-key-conflict";
+
+/// What the application says of something that was told, as the sender gets it.
+fn taken(taken: Taken) -> Result<Value, TaskError> {
     match taken {
         Taken::Ok(answer) => Ok(answer),
-        Taken::Wrong { code, place, detail } => Err(TaskError::Wrong {
-            code: "wrong-arguments",
-            place: if place.is_empty() {
-                within.to_owned()
-            } else {
-                format!("{within}.{place}")
-            },
-            detail: format!("{code}: {detail}"),
+        Taken::Wrong { code, place, detail } if code == KEY_CONFLICT => Err(TaskError::Wrong {
+            code: KEY_CONFLICT,
+            place: in_body(&place),
+            detail,
         }),
+        Taken::Wrong { code, place, detail } => {
+            let detail = format!("{code}: {detail}");
+            Err(TaskError::Wrong {
+                code: "wrong-arguments",
+                place: in_body(&place),
+                detail,
+            })
+        }
+    }
+}
+
+/// The application counts from the keyword arguments; they are the second part of the body.
+fn in_body(place: &str) -> String {
+    match place.strip_prefix("kwargs").unwrap_or(place) {
+        "" => "body[1]".to_owned(),
+        rest => format!("body[1].{}", rest.trim_start_matches('.')),
     }
 }

@@ -19,9 +19,6 @@ impl Task<Effects> for CreateDeliveryOrder {
     const NAME: &'static str = "waybill.create_delivery_order";
 
     async fn run(self, effects: &Effects, _request: &Request) -> Result<Value, TaskError> {
-        taken(
-            effects.orders.create(self.event_id, self.payment).await?,
-            "body[1].payment",
-        )
+        taken(effects.orders.create(self.event_id, self.payment).await?)
     }
 }

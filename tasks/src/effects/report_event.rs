@@ -30,6 +30,6 @@ impl Task<Effects> for ReportEvent {
             fields: Value::Object(self.fields),
             key: self.key,
         };
-        taken(effects.orders.report(report).await?, "body[1]")
+        taken(effects.orders.report(report).await?)
     }
 }

@@ -281,40 +281,44 @@ async fn arguments_that_are_no_arguments_are_set_aside_with_their_place() {
 
 #[tokio::test]
 async fn what_the_application_finds_wrong_is_set_aside_with_its_place() {
-    let wrong = |place: &str| Taken::Wrong {
-        code: "missing-field".to_owned(),
-        place: place.to_owned(),
-        detail: "expected an amount".to_owned(),
-    };
     let payment = json!({"event_id": "evt_1", "payment": {}});
     let event = json!({"delivery_order_id": ORDER, "event": "CANCELLED", "key": "k-1"});
     let cases = [
         (
             "waybill.create_delivery_order",
-            payment.clone(),
-            "amount.currency",
+            &payment,
+            "kwargs.payment.amount.currency",
             "body[1].payment.amount.currency",
         ),
-        ("waybill.create_delivery_order", payment, "", "body[1].payment"),
+        ("waybill.create_delivery_order", &payment, "kwargs", "body[1]"),
         (
             "waybill.report_event",
-            event,
-            "fields.cancel_reason",
+            &event,
+            "kwargs.fields.cancel_reason",
             "body[1].fields.cancel_reason",
         ),
+        ("waybill.report_event", &event, "key", "body[1].key"),
     ];
 
     for (task, kwargs, place, expected) in cases {
-        let world = World::new([]).await;
-        *world.orders.wrong.lock().unwrap() = Some(wrong(place));
+        for (code, reason, detail) in [
+            ("missing-field", "wrong-arguments", "missing-field: expected an amount"),
+            ("event-key-conflict", "event-key-conflict", "expected an amount"),
+        ] {
+            let world = World::new([]).await;
+            let (place, told) = (place.to_owned(), "expected an amount".to_owned());
+            *world.orders.wrong.lock().unwrap() = Some(Taken::Wrong {
+                code: code.to_owned(),
+                place,
+                detail: told,
+            });
 
-        world.send(task, kwargs).await;
+            world.send(task, kwargs.clone()).await;
 
-        let rejected = world.shelf.rejected.lock().unwrap().pop().expect(task);
-        assert_eq!(
-            (rejected.place.as_str(), rejected.detail.as_str()),
-            (expected, "missing-field: expected an amount")
-        );
+            let rejected = world.shelf.rejected.lock().unwrap().pop().expect(task);
+            let seen = (rejected.reason, rejected.place.as_str(), rejected.detail.as_str());
+            assert_eq!(seen, (reason, expected, detail), "{task}");
+        }
     }
 }
 
