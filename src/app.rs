@@ -21,7 +21,7 @@ use crate::engine::{Engine, Outside};
 use crate::local::LocalTransport;
 use crate::relay::{Outlet, Relay};
 
-pub use open::{OpenError, open_store, read_template};
+pub use open::{OpenError, open_database, open_store, read_template};
 pub use partners::DeliveryPartners;
 
 /// What a process does.
@@ -59,12 +59,16 @@ pub struct App {
 impl App {
     /// Starts what the role does, on these settings.
     pub async fn start(settings: &Settings, does: Does) -> Result<Self, OpenError> {
+        Self::start_with(settings, does, DeliveryPartners::open(settings).await?).await
+    }
+
+    /// Starts with these partners instead of those of the settings.
+    pub async fn start_with(settings: &Settings, does: Does, partners: DeliveryPartners) -> Result<Self, OpenError> {
         let store = open_store(settings, true).await?;
         let template = read_template(settings)?;
         let listener = if does.serve { Some(listen(settings.http.addr).await?) } else { None };
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let public_url = settings.http.public_url(addr.unwrap_or(settings.http.addr));
-        let partners = DeliveryPartners::open(settings).await?;
 
         let (outlet, committing) = Outlet::new();
         let outside = Outside {

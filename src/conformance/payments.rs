@@ -140,6 +140,15 @@ on_both! {
         fixture.assert_sound().await;
     }
 
+    async fn a_number_that_another_live_order_has_is_refused(fixture: Fixture) {
+        fixture.order_in("o1", "PICKED_UP").await;
+        let id = fixture.order("o2").await;
+
+        let answer = fixture.report(id, "PARTNER_PICKED_UP", json!({ "partner_order_number": "N-o1" })).await;
+
+        assert!(matches!(answer, Answer::Refused(waybill_domain::Refusal::BadField { .. })), "{answer:?}");
+    }
+
     async fn an_unknown_order_and_another_revision_are_answered_as_such(fixture: Fixture) {
         let id = fixture.order("o1").await;
         let nobody = OrderId(uuid::Uuid::nil());

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use waybill_domain::{Actor, Event, EventName, Fields, OrderId, Refusal};
 
-use super::core::Core;
+use super::core::{Core, text};
 use super::{Engine, EngineError};
 use crate::store::committer::Command;
 use crate::store::record::InboxRow;
@@ -89,6 +89,7 @@ impl Command for TakeReport {
         Needs {
             inbox: vec![(SOURCE, self.key())],
             orders: BTreeSet::from([self.report.order_id]),
+            numbers: text(&self.report.fields, "partner_order_number").into_iter().collect(),
             ..Needs::default()
         }
     }

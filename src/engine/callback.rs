@@ -178,7 +178,7 @@ impl Command for Apply {
             callbacks: BTreeSet::from([self.callback.callback_id]),
             effects: BTreeSet::from([self.callback.callback_id]),
             orders: self.order_id.into_iter().collect(),
-            numbers: number.into_iter().map(|number| (self.callback.partner.clone(), number)).collect(),
+            numbers: number.into_iter().collect(),
             ..Needs::default()
         }
     }
@@ -318,8 +318,7 @@ impl Apply {
             return Some("wrong-partner");
         }
         let number = report.partner_order_number.as_ref()?;
-        let owner = unit.numbers.get(&(self.callback.partner.clone(), number.clone()));
-        if owner.is_some_and(|owner| *owner != id) {
+        if Core::is_taken(unit, id, number) {
             return Some("partner-number-taken");
         }
         let other = record.partner_order_number.as_ref().is_some_and(|known| known != number);

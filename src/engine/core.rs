@@ -63,6 +63,10 @@ impl Core {
         let graph = self.graph_in(unit, id).ok_or_else(unknown)?.clone();
         let loaded = unit.orders.get(&id).ok_or_else(unknown)?;
         let mut order = loaded.order.clone();
+        if text(&event.fields, "partner_order_number").is_some_and(|number| Self::is_taken(unit, id, &number)) {
+            let expected = "a number that no other live order of the partner has".to_owned();
+            return Err(Refusal::BadField { field: "partner_order_number".into(), expected });
+        }
         let edge = graph.edge(order.state.as_str(), event.name.as_str());
         let replacement = edge.is_some_and(|edge| edge.requires.iter().any(|field| *field == REPLACEMENT));
         let successor = replacement.then(super::new_order_id);
@@ -83,13 +87,22 @@ impl Core {
     /// Records an event that does not move its order.
     pub(super) fn note(&self, unit: &mut Unit, id: OrderId, event: Event) -> Option<Transition> {
         let now = unit.now;
+        // A late pick-up still tells the number, unless that belongs to another order.
+        let number = text(&event.fields, "partner_order_number").filter(|number| !Self::is_taken(unit, id, number));
         let loaded = unit.orders.get_mut(&id)?;
         let noted = loaded.order.note(event, now);
         if loaded.record.partner_order_number.is_none() && loaded.record.live {
-            loaded.record.partner_order_number = text(&noted.fields, "partner_order_number");
+            loaded.record.partner_order_number = number;
         }
         unit.take(&noted);
         Some(noted)
+    }
+
+    /// Whether another live order of the same partner has this number. The command must need the number.
+    pub(super) fn is_taken(unit: &Unit, id: OrderId, number: &str) -> bool {
+        let partner = unit.orders.get(&id).and_then(|loaded| loaded.record.partner.clone());
+        let owner = partner.and_then(|partner| unit.numbers.get(&(partner, number.to_owned())));
+        owner.is_some_and(|owner| *owner != id)
     }
 
     /// Takes one transition: log row, record, effects, and what ends with the state that is left.

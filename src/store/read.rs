@@ -300,13 +300,14 @@ pub(super) async fn cases(tx: &mut Tx, ids: BTreeSet<Uuid>, lock: &str) -> Resul
 
 pub(super) async fn numbers(
     tx: &mut Tx,
-    numbers: BTreeSet<(String, String)>,
+    numbers: BTreeSet<String>,
 ) -> Result<HashMap<(String, String), OrderId>, DbError> {
-    let rows = sql::with_values(
+    let rows = sql::with_keys(
         tx,
-        "SELECT d.partner, d.partner_order_number, d.order_id FROM delivery_orders d JOIN",
-        numbers.into_iter().map(|(partner, number)| vec![partner.into(), number.into()]).collect(),
-        "AS v ON d.partner = v.column1 AND d.partner_order_number = v.column2 WHERE d.live",
+        "SELECT partner, partner_order_number, order_id FROM delivery_orders WHERE live AND partner IS NOT NULL
+         AND partner_order_number IN",
+        numbers.into_iter().map(Value::from).collect(),
+        "",
     )
     .await?;
     collect(rows, |row| {

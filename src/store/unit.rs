@@ -42,8 +42,8 @@ pub struct Needs {
     pub tokens: BTreeSet<Vec<u8>>,
     /// Cases by id.
     pub cases: BTreeSet<Uuid>,
-    /// Live orders by partner and the partner's number.
-    pub numbers: BTreeSet<(String, String)>,
+    /// Partner's numbers: which live orders have them.
+    pub numbers: BTreeSet<String>,
     /// Digests of messages set aside.
     pub digests: BTreeSet<Vec<u8>>,
     /// Messages of the in-process transport to hand out: a queue, and how many at most.
@@ -59,7 +59,7 @@ impl Needs {
         all.extend(self.payments.iter().map(|id| format!("p{id}")));
         all.extend(self.effects.iter().chain(&self.callbacks).chain(&self.cases).map(|id| format!("u{id}")));
         all.extend(self.callback_keys.iter().map(|(partner, id)| format!("c{partner}|{id}")));
-        all.extend(self.numbers.iter().map(|(partner, number)| format!("n{partner}|{number}")));
+        all.extend(self.numbers.iter().map(|number| format!("n{number}")));
         all.extend(self.tokens.iter().chain(&self.digests).map(hex::encode));
         all.extend(self.claim.iter().map(|(queue, _)| format!("q{queue}")));
         all.sort_unstable();

@@ -1,0 +1,95 @@
+//! Reads that only the API asks: answers to a write, and pages of operator cases.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+use waybill_domain::OrderId;
+
+use super::db::{Db, DbError, Row, Value};
+use super::orders::{LOG_COLUMNS, LogEntry, Stored, log_entry};
+use super::read::{CASE_COLUMNS, case};
+use super::record::Case;
+use super::unit::{ORDER_COLUMNS, loaded};
+use super::{Place, Store};
+
+/// Which cases, and from where on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CasePage {
+    /// Only open ones (true) or only closed ones (false).
+    pub open: Option<bool>,
+    /// Only what comes after this one, in the order of (opened, id).
+    pub after: Option<(DateTime<Utc>, Uuid)>,
+    /// At most.
+    pub limit: i64,
+}
+
+impl Store {
+    /// One order and what last moved it, as the last commit left them. A replica may be behind: whoever has just written, or was
+    /// refused because somebody else has, reads here.
+    pub async fn latest_order(&self, id: OrderId) -> Result<Option<(Stored, Option<LogEntry>)>, DbError> {
+        let order = format!("SELECT {ORDER_COLUMNS} WHERE i.id = $1");
+        let moved = format!(
+            "SELECT {LOG_COLUMNS} FROM transitions WHERE order_id = $1 AND kind IN ('born', 'moved') ORDER BY sequence DESC LIMIT 1"
+        );
+        let key = || vec![id.0.into()];
+        let (order, moved) = match self.db() {
+            Db::Sqlite { .. } => (self.db().rows(&order, key()).await?, self.db().rows(&moved, key()).await?),
+            Db::Postgres { .. } => {
+                let mut tx = self.db().tx().await?;
+                let rows = (tx.rows(&order, key()).await?, tx.rows(&moved, key()).await?);
+                tx.commit().await?;
+                rows
+            }
+        };
+        let Some(order) = order.first() else { return Ok(None) };
+        Ok(Some((self.decrypted(order)?, moved.first().map(log_entry).transpose()?)))
+    }
+
+    /// Several orders at once.
+    pub async fn orders_by_id(&self, ids: BTreeSet<OrderId>) -> Result<HashMap<OrderId, Stored>, DbError> {
+        let Some(last) = ids.last().copied() else { return Ok(HashMap::new()) };
+        // Few sizes, so that few statements are prepared.
+        let size = ids.len().next_power_of_two();
+        let mut keys: Vec<Value> = ids.into_iter().map(|id| id.0.into()).collect();
+        keys.resize(size, last.0.into());
+        let places: Vec<String> = (1..=size).map(|place| format!("${place}")).collect();
+        let query = format!("SELECT {ORDER_COLUMNS} WHERE i.id IN ({})", places.join(", "));
+        let rows = self.db().rows(&query, keys).await?;
+        rows.iter().map(|row| self.decrypted(row).map(|stored| (stored.loaded.order.id, stored))).collect()
+    }
+
+    /// A page of cases, oldest first.
+    pub async fn case_page(&self, page: CasePage) -> Result<Vec<Case>, DbError> {
+        let mut clauses = vec!["1 = 1".to_owned()];
+        let mut values: Vec<Value> = Vec::new();
+        match page.open {
+            None => {}
+            Some(true) => clauses.push("closed_at IS NULL".to_owned()),
+            Some(false) => clauses.push("closed_at IS NOT NULL".to_owned()),
+        }
+        if let Some((at, id)) = page.after {
+            values.extend([at.into(), id.into()]);
+            clauses.push("(opened_at, case_id) > ($1, $2)".to_owned());
+        }
+        values.push(page.limit.into());
+        let query = format!(
+            "SELECT {CASE_COLUMNS} FROM operator_cases WHERE {} ORDER BY opened_at, case_id LIMIT ${}",
+            clauses.join(" AND "),
+            values.len()
+        );
+        self.db().rows(&query, values).await?.iter().map(case).collect()
+    }
+
+    fn decrypted(&self, row: &Row) -> Result<Stored, DbError> {
+        let loaded = loaded(row)?;
+        let id = loaded.order.id.to_string();
+        let open = |column, blob: &[u8]| {
+            self.unseal(Place { table: "delivery_orders", column, row: &id }, blob)
+                .map_err(|error| DbError::Failed(sqlx::Error::Decode(error.into())))
+        };
+        let pickup = open("pickup", &loaded.record.pickup)?;
+        let dropoff = open("dropoff", &loaded.record.dropoff)?;
+        Ok(Stored { pickup, dropoff, updated_at: row.time("updated_at")?, loaded })
+    }
+}
