@@ -2,7 +2,9 @@
 //!
 //! The domain decides, the engine records, tasks act, webhooks listen, the API answers.
 
+pub mod api;
 pub mod app;
+pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod graph_commands;
@@ -12,6 +14,7 @@ pub mod payments;
 pub mod relay;
 pub mod store;
 pub mod diagram;
+pub mod telemetry;
 pub mod template;
 #[cfg(test)]
 mod conformance;

@@ -13,6 +13,7 @@ mod messages;
 mod migrate;
 mod orders;
 mod processes;
+mod queries;
 mod read;
 pub mod record;
 mod sql;
@@ -38,6 +39,7 @@ pub use due::{DueDeadline, Lag};
 pub use leader::Leadership;
 pub use migrate::MigrateError;
 pub use processes::Process;
+pub use queries::CasePage;
 pub use orders::{LogEntry, OrderFilter, Stored};
 pub use unit::{Needs, Unit, Writes};
 

@@ -34,7 +34,10 @@ impl Store {
         );
         let key = || vec![id.0.into()];
         let (order, moved) = match self.db() {
-            Db::Sqlite { .. } => (self.db().rows(&order, key()).await?, self.db().rows(&moved, key()).await?),
+            Db::Sqlite { .. } => (
+                self.db().rows(&order, key()).await?,
+                self.db().rows(&moved, key()).await?,
+            ),
             Db::Postgres { .. } => {
                 let mut tx = self.db().tx().await?;
                 let rows = (tx.rows(&order, key()).await?, tx.rows(&moved, key()).await?);
@@ -43,12 +46,17 @@ impl Store {
             }
         };
         let Some(order) = order.first() else { return Ok(None) };
-        Ok(Some((self.decrypted(order)?, moved.first().map(log_entry).transpose()?)))
+        Ok(Some((
+            self.decrypted(order)?,
+            moved.first().map(log_entry).transpose()?,
+        )))
     }
 
     /// Several orders at once.
     pub async fn orders_by_id(&self, ids: BTreeSet<OrderId>) -> Result<HashMap<OrderId, Stored>, DbError> {
-        let Some(last) = ids.last().copied() else { return Ok(HashMap::new()) };
+        let Some(last) = ids.last().copied() else {
+            return Ok(HashMap::new());
+        };
         // Few sizes, so that few statements are prepared.
         let size = ids.len().next_power_of_two();
         let mut keys: Vec<Value> = ids.into_iter().map(|id| id.0.into()).collect();
@@ -56,7 +64,9 @@ impl Store {
         let places: Vec<String> = (1..=size).map(|place| format!("${place}")).collect();
         let query = format!("SELECT {ORDER_COLUMNS} WHERE i.id IN ({})", places.join(", "));
         let rows = self.db().rows(&query, keys).await?;
-        rows.iter().map(|row| self.decrypted(row).map(|stored| (stored.loaded.order.id, stored))).collect()
+        rows.iter()
+            .map(|row| self.decrypted(row).map(|stored| (stored.loaded.order.id, stored)))
+            .collect()
     }
 
     /// A page of cases, oldest first.
@@ -85,11 +95,23 @@ impl Store {
         let loaded = loaded(row)?;
         let id = loaded.order.id.to_string();
         let open = |column, blob: &[u8]| {
-            self.unseal(Place { table: "delivery_orders", column, row: &id }, blob)
-                .map_err(|error| DbError::Failed(sqlx::Error::Decode(error.into())))
+            self.unseal(
+                Place {
+                    table: "delivery_orders",
+                    column,
+                    row: &id,
+                },
+                blob,
+            )
+            .map_err(|error| DbError::Failed(sqlx::Error::Decode(error.into())))
         };
         let pickup = open("pickup", &loaded.record.pickup)?;
         let dropoff = open("dropoff", &loaded.record.dropoff)?;
-        Ok(Stored { pickup, dropoff, updated_at: row.time("updated_at")?, loaded })
+        Ok(Stored {
+            pickup,
+            dropoff,
+            updated_at: row.time("updated_at")?,
+            loaded,
+        })
     }
 }

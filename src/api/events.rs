@@ -1,0 +1,205 @@
+//! Events that operators and services report about an order.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use waybill_domain::{EventName, Graph, OrderId, Refusal};
+
+use super::App;
+use super::address;
+use super::body::{Body, unique_names};
+use super::caller::{Action, Caller};
+use super::headers::{Id, IdempotencyKey, IfMatch};
+use super::openapi::{
+    BadRequest, Conflict, Forbidden, NotFound, Ours, PreconditionFailed, TooLarge, Unauthorized, Unprocessable,
+    UnsupportedType,
+};
+use super::orders::show;
+use super::problem::{Code, Problem};
+use super::views::{LastMove, OrderView, allowed_events};
+use crate::engine::orders::split_fields;
+use crate::engine::{Answer, Report};
+
+/// The field that the engine fills when an order is replaced: only with it may a new address or partner be chosen.
+const REPLACEMENT: &str = "replacement_delivery_order_id";
+
+/// Tells that this was reported before, and that nothing was done again.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// What somebody reports.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventReport {
+    /// Such as `REDELIVERY_ARRANGED`.
+    event: String,
+    /// What the event brings; for REDELIVERY_ARRANGED also `dropoff` (an address) and `partner`.
+    #[serde(default, deserialize_with = "unique_names")]
+    #[schema(value_type = Object)]
+    fields: Value,
+}
+
+/// Reports an event. Sending the same `Idempotency-Key` again moves nothing again.
+#[utoipa::path(
+    post, path = "/v1/delivery-orders/{id}/events", tag = "delivery orders",
+    security(("token" = ["operator", "service"])),
+    params(
+        ("id" = uuid::Uuid, Path, description = "delivery_order_id"),
+        ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters, unique per report of one caller"),
+        ("If-Match" = Option<String>, Header, description = "the ETag of the order that the caller has seen"),
+    ),
+    request_body = EventReport,
+    responses(
+        (
+            status = 200, description = "the order after the event", body = OrderView,
+            headers(
+                ("ETag" = String, description = "the revision, quoted"),
+                ("Idempotent-Replayed" = Option<String>, description = "`true` where this key was told before"),
+            ),
+        ),
+        BadRequest, Unauthorized, Forbidden, NotFound, Conflict, PreconditionFailed, TooLarge, UnsupportedType,
+        Unprocessable, Ours,
+    ),
+)]
+pub async fn report_event(
+    State(app): State<App>,
+    may: MayReport,
+    IdempotencyKey(key): IdempotencyKey,
+    IfMatch(if_revision): IfMatch,
+    Body(report): Body<EventReport>,
+) -> Result<(HeaderMap, Json<OrderView>), Problem> {
+    let MayReport {
+        caller,
+        order_id,
+        graph,
+    } = may;
+    let (fields, extra) = split_fields(&report.fields)
+        .map_err(|field| bad_field(&format!("fields.{field}"), "a text, a whole number, true or false"))?;
+    check_extra(&app, graph.as_deref(), &report.event, &extra)?;
+    let actor = caller.acting(graph.as_deref(), &report.event);
+    let report = Report {
+        order_id,
+        event: EventName::from(report.event),
+        fields,
+        extra,
+        actor,
+        key,
+        if_revision,
+        occurred_at: None,
+    };
+    match app.engine.report(report).await? {
+        Answer::Applied { .. } => latest(&app, order_id).await,
+        Answer::Repeated { .. } => {
+            let (mut headers, order) = latest(&app, order_id).await?;
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
+            Ok((headers, order))
+        }
+        Answer::KeyReused => {
+            let detail = "take a new key for another event, order or payload";
+            Err(Problem::new(Code::IdempotencyKeyReuse, detail))
+        }
+        Answer::NotFound => Err(Problem::not_found()),
+        Answer::Moved { revision } => {
+            let detail = format!("the order is at revision {revision}");
+            Err(conflict(&app, order_id, Problem::new(Code::RevisionMismatch, detail)).await?)
+        }
+        Answer::Refused(refusal) => Err(refused(&app, order_id, refusal).await?),
+    }
+}
+
+/// Who reports about which order: checked before anything of the report is read.
+pub struct MayReport {
+    caller: Caller,
+    order_id: OrderId,
+    graph: Option<std::sync::Arc<Graph>>,
+}
+
+impl axum::extract::FromRequestParts<App> for MayReport {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, app: &App) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let Id(id) = Id::from_request_parts(parts, app).await?;
+        let order = app
+            .engine
+            .store()
+            .order(OrderId(id))
+            .await?
+            .ok_or_else(Problem::not_found)?;
+        caller.authorize(Action::ReportEvent(&order.loaded.record.customer_id))?;
+        let graph = app.engine.graph_of(order.loaded.order.graph_version);
+        Ok(Self {
+            caller,
+            order_id: OrderId(id),
+            graph,
+        })
+    }
+}
+
+async fn latest(app: &App, order_id: OrderId) -> Result<(HeaderMap, Json<OrderView>), Problem> {
+    let found = app.engine.store().latest_order(order_id).await?;
+    found.map(|(stored, _)| show(stored)).ok_or_else(Problem::not_found)
+}
+
+/// A new address and another partner are for an order that takes over.
+fn check_extra(app: &App, graph: Option<&Graph>, event: &str, extra: &Value) -> Result<(), Problem> {
+    let Value::Object(extra) = extra else { return Ok(()) };
+    let replaces = graph.is_some_and(|graph| {
+        graph
+            .edges(event)
+            .any(|(_, edge)| edge.requires.iter().any(|field| *field == REPLACEMENT))
+    });
+    if let Some(name) = extra.keys().next().filter(|_| !replaces) {
+        let detail = format!("{name} is only for an event that arranges a new order");
+        return Err(Problem::new(Code::UnknownField, detail).with("field", name.as_str()));
+    }
+    if let Some(dropoff) = extra.get("dropoff") {
+        address::check("fields.dropoff", dropoff).map_err(|(place, expected)| bad_field(&place, &expected))?;
+    }
+    let outside = app.engine.outside();
+    match extra.get("partner").map(Value::as_str) {
+        None => Ok(()),
+        Some(Some(name)) if outside.adapters.contains_key(name) || outside.default_partner == name => Ok(()),
+        Some(_) => {
+            let names: Vec<&str> = outside.adapters.keys().map(String::as_str).collect();
+            Err(bad_field("fields.partner", &format!("one of {}", names.join(", "))))
+        }
+    }
+}
+
+fn bad_field(place: &str, expected: &str) -> Problem {
+    Problem::new(Code::BadField, format!("{place} must be {expected}")).with("field", place)
+}
+
+/// The graph's no, and what the caller needs to see what happened instead.
+async fn refused(app: &App, order_id: OrderId, refusal: Refusal) -> Result<Problem, Problem> {
+    let of = |code| Problem::new(code, refusal.to_string());
+    Ok(match &refusal {
+        Refusal::WrongActor { .. } => of(Code::WrongActor),
+        Refusal::UnknownEvent { .. } => of(Code::UnknownEvent),
+        Refusal::MissingField { field, .. } => of(Code::MissingField).with("field", field.as_str()),
+        Refusal::UnknownField { field } => of(Code::UnknownField).with("field", field.as_str()),
+        Refusal::BadField { field, .. } => of(Code::BadField).with("field", field.as_str()),
+        Refusal::Duplicate { .. } => conflict(app, order_id, of(Code::DuplicateEvent)).await?,
+        Refusal::Stale { .. } => conflict(app, order_id, of(Code::StaleEvent)).await?,
+        Refusal::Early { .. } => conflict(app, order_id, of(Code::EarlyEvent)).await?,
+        Refusal::Contradiction { .. } => conflict(app, order_id, of(Code::ContradictingEvent)).await?,
+    })
+}
+
+/// Adds where the order stands, what may follow, and who was first.
+async fn conflict(app: &App, order_id: OrderId, problem: Problem) -> Result<Problem, Problem> {
+    let found = app.engine.store().latest_order(order_id).await?;
+    let Some((stored, last)) = found else {
+        return Err(Problem::not_found());
+    };
+    let order = stored.loaded.order;
+    let graph = app.engine.graph_of(order.graph_version);
+    Ok(problem
+        .with("state", order.state.as_str())
+        .with("revision", order.revision.0)
+        .with("allowed", json!(allowed_events(graph.as_deref(), &order)))
+        .with("last", json!(last.map(LastMove::from))))
+}
