@@ -1,0 +1,112 @@
+//! The command line: what each command takes, and what it answers to the shell.
+
+mod banner;
+mod config;
+mod failure;
+mod graph;
+mod logging;
+mod migrate;
+mod process;
+mod simulator;
+mod span;
+mod table;
+mod token;
+
+use std::io::{self, Write as _};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Role;
+use crate::partner_sim::SimulatorOptions;
+
+pub use config::ConfigCommand;
+pub use failure::{BAD, DONE, FORCED, Failure, UNREACHABLE, USAGE};
+pub use graph::{GraphCommand, Language, Which};
+pub use token::{TokenOptions, TokenRole};
+
+const AFTER: &str = "\
+Without any settings `waybill all` runs on one machine: a SQLite file, an in-process transport, a simulated partner.
+Real services are named by environment variables; `waybill config show` lists them all.
+
+Exit codes: 0 done, or the verdict is good; 1 the verdict is bad; 2 usage or settings; 69 a service is not reachable;
+70 the process was ended by force.";
+
+/// Moves delivery orders from payment to confirmed delivery, and loses nothing on the way.
+#[derive(Debug, Parser)]
+#[command(name = "waybill", version, about, after_help = AFTER, max_term_width = 120)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `waybill` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves HTTP: partner webhooks, customer confirmation, the API, metrics.
+    ///
+    /// Needs the database; a broker that is away is waited for, and what commits demand is published when it is back.
+    #[command(
+        after_help = "Example:\n  WAYBILL_DATABASE_URL=postgres://waybill@db/waybill WAYBILL_BROKER_URL=amqp://waybill@mq/%2f waybill serve"
+    )]
+    Serve,
+    /// Consumes payment events and tasks, runs effects, and looks after what is due.
+    ///
+    /// As many processes as there is work. A signal stops it: what is in hand is finished, what is not goes back to the broker.
+    #[command(
+        after_help = "Example:\n  WAYBILL_DATABASE_URL=postgres://waybill@db/waybill WAYBILL_BROKER_URL=amqp://waybill@mq/%2f waybill work"
+    )]
+    Work,
+    /// `serve` and `work` in one process; without settings on a SQLite file and an in-process transport.
+    #[command(
+        after_help = "Examples:\n  waybill all\n  WAYBILL_HTTP_ADDR=127.0.0.1:9000 WAYBILL_DATABASE_URL=sqlite:///var/lib/waybill/waybill.db waybill all"
+    )]
+    All,
+    /// Applies the migrations that the database lacks. Safe to run twice, and by several at once.
+    Migrate,
+    /// Checks, shows and draws the graphs that orders move through.
+    #[command(subcommand)]
+    Graph(GraphCommand),
+    /// Shows the settings, without secrets.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Prints a token for the API, signed with the shared secret WAYBILL_JWT_KEY; for development and operators' scripts.
+    #[command(
+        after_help = "Example:\n  curl -H \"Authorization: Bearer $(waybill token --role operator --sub me)\" http://127.0.0.1:8080/v1/delivery-orders"
+    )]
+    Token(TokenOptions),
+    /// A simulated delivery partner over HTTP: slow, failing, double answering, lying, by seed the same every time.
+    #[command(
+        after_help = "Example:\n  waybill partner-sim --fail 0.1 --duplicate 0.2 --outage 20+40 --callback-secret whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0\n\nIts ledger: GET /_ledger"
+    )]
+    PartnerSim(SimulatorOptions),
+}
+
+/// Carries a command out and answers the exit code.
+pub async fn run(cli: Cli) -> u8 {
+    match carry_out(cli.command).await {
+        Ok(code) => code,
+        Err(failure) => {
+            if !failure.silent {
+                eprintln!("waybill: {failure}");
+            }
+            failure.code
+        }
+    }
+}
+
+async fn carry_out(command: Command) -> Result<u8, Failure> {
+    let mut out = io::stdout();
+    let code = match command {
+        Command::Serve => process::run(Role::Serve).await?,
+        Command::Work => process::run(Role::Work).await?,
+        Command::All => process::run(Role::All).await?,
+        Command::Migrate => migrate::run(&mut out).await?,
+        Command::Graph(command) => graph::run(&command, &mut out)?,
+        Command::Config(command) => config::run(&command, &mut out)?,
+        Command::Token(options) => token::run(&options, &mut out)?,
+        Command::PartnerSim(options) => simulator::run(options).await?,
+    };
+    out.flush()?;
+    Ok(code)
+}
