@@ -125,7 +125,57 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: SimulatorOptions,
+    }
+
+    const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+    #[test]
+    fn the_command_line_is_read_as_it_is_documented() {
+        let line = format!(
+            "partner-sim --addr 127.0.0.1:9 --seed 7 --fail 0.1 --error-after-booking 0.2 --duplicate 0.3 --reorder 0.4 \
+             --hang 0.5 --outage 20+40 --walk-delay 500ms --wrong-signature 0.6 --reject 0.7 --error 0.8 \
+             --callback-secret {SECRET}"
+        );
+
+        let options = Command::try_parse_from(line.split_whitespace()).unwrap().options;
+
+        assert_eq!(
+            (options.addr.port(), options.seed, options.walk_delay.as_millis()),
+            (9, 7, 500)
+        );
+        assert_eq!(
+            (options.fail, options.error_after_booking, options.duplicate),
+            (0.1, 0.2, 0.3)
+        );
+        assert_eq!(
+            (options.reorder, options.hang, options.wrong_signature),
+            (0.4, 0.5, 0.6)
+        );
+        assert_eq!((options.reject, options.error), (0.7, 0.8));
+        assert_eq!(options.outage.map(|outage| outage.length.as_secs()), Some(40));
+        assert!(!format!("{options:?}").contains("C2FVs"));
+    }
+
+    #[test]
+    fn what_is_no_share_and_no_secret_is_refused() {
+        for wrong in [
+            ["--fail", "1.5"],
+            ["--fail", "-1"],
+            ["--callback-secret", "short"],
+            ["--outage", "20"],
+        ] {
+            let line = ["partner-sim", "--callback-secret", SECRET].into_iter().chain(wrong);
+            assert!(Command::try_parse_from(line).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn durations_are_read_as_people_write_them() {

@@ -11,6 +11,9 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use waybill_domain::OrderId;
 use waybill_tasks::partner::{BookingRequest, Cancelled, Parcel, PartnerClient, PartnerError, PartnerSettings};
+use waybill_webhooks::{
+    Adapter, Callback, Inbox, Key, PartnerKeys, PartnerReport, ReportKind, Stored, Trust, Unavailable,
+};
 
 use super::*;
 
@@ -499,4 +502,87 @@ async fn a_simulator_that_is_dropped_is_gone() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it still answers");
+}
+
+/// Stores callbacks as the application would: by event id.
+#[derive(Debug, Default)]
+struct Believed(Mutex<Vec<(String, PartnerReport)>>);
+
+#[async_trait::async_trait]
+impl Inbox for Believed {
+    async fn store(&self, callback: Callback) -> Result<Stored, Unavailable> {
+        let report = Adapter::Standard
+            .translate(&callback.body)
+            .expect("what it tells is in our contract");
+        let mut believed = self.0.lock().unwrap();
+        if believed.iter().any(|(id, _)| *id == callback.event_id) {
+            return Ok(Stored::Duplicate);
+        }
+        believed.push((callback.event_id, report));
+        Ok(Stored::New)
+    }
+}
+
+#[tokio::test]
+async fn our_webhooks_understand_every_callback_and_believe_no_forged_one() {
+    let key = Key::parse("k1", &SECRET.into()).unwrap();
+    let trust = Trust {
+        keys: vec![key],
+        tolerance: chrono::TimeDelta::seconds(300),
+    };
+    let keys = PartnerKeys::new([("simulator".to_owned(), trust)]).unwrap();
+    let inbox = Arc::<Believed>::default();
+    let router = waybill_webhooks::router(Arc::new(keys), inbox.clone(), Arc::new(chrono::Utc::now));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/webhooks/simulator", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, router).into_future());
+    let lies = SimulatorOptions {
+        fail: 0.5,
+        duplicate: 0.5,
+        reorder: 0.3,
+        wrong_signature: 0.5,
+        ..quick()
+    };
+    let simulator = start(lies).await;
+
+    for number in 1..=40 {
+        let reference = uuid::Uuid::from_u128(number).to_string();
+        book(&simulator, &reference, &format!("{reference}:book"), &url).await;
+    }
+    for _ in 0..1_000 {
+        let summary = simulator.summary();
+        if summary.delivered + summary.failed == 40 && summary.callbacks_pending == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    let (summary, believed) = (simulator.summary(), inbox.0.lock().unwrap().clone());
+    let count = |kind| believed.iter().filter(|(_, report)| report.kind == kind).count() as u64;
+    assert_eq!(
+        (count(ReportKind::Delivered), count(ReportKind::Failed)),
+        (summary.delivered, summary.failed)
+    );
+    assert_eq!(summary.callbacks_told, believed.len() as u64, "each is stored once");
+    let ledger = simulator.ledger();
+    let told = |forged: bool| {
+        ledger
+            .iter()
+            .flat_map(|entry| &entry.callbacks)
+            .filter(move |told| told.forged == forged)
+    };
+    assert!(told(true).count() > 10 && told(true).all(|told| told.status == 401));
+    assert!(told(false).all(|told| told.status == 200));
+    for (_, report) in believed {
+        let entry = ledger
+            .iter()
+            .find(|entry| Some(&entry.reference) == report.reference.as_ref());
+        assert!(entry.is_some(), "{report:?}");
+        assert!(report.kind != ReportKind::PickedUp || report.partner_order_number.is_some());
+        assert!(
+            !report.fields.contains_key("failure_raw"),
+            "every reason is one of ours: {report:?}"
+        );
+    }
+    simulator.stop().await;
 }
