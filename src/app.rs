@@ -9,13 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use waybill_tasks::celery::amqp::{AmqpOptions, AmqpTransport};
 use waybill_tasks::celery::transport::Transport;
 
+use crate::api::server;
 use crate::config::{Broker, Settings};
 use crate::engine::{Engine, Outside};
 use crate::local::LocalTransport;
@@ -66,7 +66,7 @@ impl App {
     pub async fn start_with(settings: &Settings, does: Does, partners: DeliveryPartners) -> Result<Self, OpenError> {
         let store = open_store(settings, true).await?;
         let template = read_template(settings)?;
-        let listener = if does.serve { Some(listen(settings.http.addr).await?) } else { None };
+        let listener = if does.serve { Some(server::listen(settings.http.addr).await?) } else { None };
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let public_url = settings.http.public_url(addr.unwrap_or(settings.http.addr));
 
@@ -146,10 +146,6 @@ impl App {
         info!("stopped");
         in_time
     }
-}
-
-async fn listen(addr: SocketAddr) -> Result<TcpListener, OpenError> {
-    TcpListener::bind(addr).await.map_err(|source| OpenError::Listen { addr, source })
 }
 
 fn connection_name(does: Does) -> String {

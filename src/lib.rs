@@ -6,6 +6,7 @@ pub mod api;
 pub mod app;
 pub mod commands;
 pub mod config;
+pub mod demo;
 pub mod engine;
 pub mod graph_commands;
 pub mod local;

@@ -1,12 +1,12 @@
 //! Opening what a process needs, with errors that name the thing and the way out.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use waybill_tasks::celery::amqp::NotAnAmqpUrl;
 
+use crate::api::server::ListenError;
 use crate::config::{Database, Settings};
 use crate::engine::GraphError;
 use crate::store::{Crypt, DataKey, Db, DbError, MigrateError, Store};
@@ -34,13 +34,11 @@ pub enum OpenError {
     #[error("{0}")]
     Graph(#[from] GraphError),
     /// The address is taken or not ours.
-    #[error("cannot listen on {addr} (WAYBILL_HTTP_ADDR): {source}")]
-    Listen {
-        /// Where.
-        addr: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+    /// Nothing can be measured; a fault of ours.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(String),
     /// The broker's URL is none.
     #[error("WAYBILL_BROKER_URL: {0}")]
     Broker(#[from] NotAnAmqpUrl),
