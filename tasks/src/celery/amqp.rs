@@ -76,6 +76,10 @@ pub struct AmqpTransport {
     jobs: mpsc::Sender<Job>,
     consumers: Mutex<Vec<Arc<AtomicBool>>>,
     server: Arc<OnceLock<String>>,
+    /// Ends the publisher, when it has nothing in hand.
+    last_message: CancellationToken,
+    publisher: TaskTracker,
+    /// Ends the connections.
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -97,13 +101,10 @@ impl AmqpTransport {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let publishing = Link::start(target.clone(), &tasks, stop.clone());
+        let (last_message, publisher) = (CancellationToken::new(), TaskTracker::new());
         let (jobs, queue) = mpsc::channel(4 * WINDOW);
-        tasks.spawn(publisher::run(
-            publishing.clone(),
-            queue,
-            options.publish_within,
-            stop.clone(),
-        ));
+        let within = options.publish_within;
+        publisher.spawn(publisher::run(publishing.clone(), queue, within, last_message.clone()));
         let server = Arc::new(OnceLock::new());
         tasks.spawn(learn_name(
             publishing.clone(),
@@ -119,6 +120,8 @@ impl AmqpTransport {
             jobs,
             consumers: Mutex::default(),
             server,
+            last_message,
+            publisher,
             stop,
             tasks,
         }))
@@ -139,8 +142,13 @@ impl AmqpTransport {
         topology::status(&self.session(name).await?, name).await
     }
 
-    /// Closes the connections. What is not yet confirmed is answered as unknown; consumers should have been stopped before.
+    /// Publishes what is in hand, for five seconds at most, and closes the connections; what is not confirmed then is answered
+    /// as unknown. Consumers should have been stopped before.
     pub async fn close(&self) {
+        self.last_message.cancel();
+        self.publisher.close();
+        // Out of time is no error: whoever waits for an answer gets one.
+        let _ = timeout(Duration::from_secs(5), self.publisher.wait()).await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -236,6 +244,7 @@ impl AmqpTransport {
 
 impl Drop for AmqpTransport {
     fn drop(&mut self) {
+        self.last_message.cancel();
         self.stop.cancel();
     }
 }

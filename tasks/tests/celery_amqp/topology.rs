@@ -11,13 +11,12 @@ use crate::broker::{Queues, transport, until};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_type_of_a_queue_is_told_and_an_absent_queue_stays_absent() {
     let (transport, mut queues) = (transport().await, Queues::new().await);
-    let mut quorum = FieldTable::default();
-    quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-    let mut limited = quorum.clone();
+    let mut limited = FieldTable::default();
+    limited.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     limited.insert("x-max-length".into(), AMQPValue::LongInt(1000));
     let (classic, quorum, limited) = (
         queues.classic().await,
-        queues.make(quorum).await,
+        queues.quorum().await,
         queues.make(limited).await,
     );
     let absent = queues.name();

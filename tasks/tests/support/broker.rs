@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties};
 use secrecy::SecretString;
@@ -96,6 +96,13 @@ impl Queues {
     /// A classic queue.
     pub(crate) async fn classic(&mut self) -> String {
         self.make(FieldTable::default()).await
+    }
+
+    /// A quorum queue.
+    pub(crate) async fn quorum(&mut self) -> String {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        self.make(arguments).await
     }
 
     /// A channel of the plain client.

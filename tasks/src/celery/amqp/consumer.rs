@@ -34,7 +34,7 @@ pub(super) async fn run(mut link: Link, consumer: Consumer) {
         let since = tokio::time::Instant::now();
         let ended = consumer.use_session(&session, &mut warned).await;
         consumer.set_alive(false);
-        let Err(reason) = ended else { break };
+        let Err(reason) = ended else { return };
         if since.elapsed() > Duration::from_secs(10) {
             backoff.reset();
             said.clear();

@@ -22,7 +22,13 @@ pub(super) async fn run(mut link: Link, jobs: mpsc::Receiver<Job>, within: Durat
         suspects: VecDeque::new(),
         within,
     };
-    while let Some(session) = link.ready().await {
+    loop {
+        let session = tokio::select! {
+            session = link.ready() => session,
+            // Nothing can be sent, and nobody should wait for it.
+            () = stop.cancelled() => return,
+        };
+        let Some(session) = session else { return };
         if publisher.use_session(&session, &stop).await == End::Stopped {
             return;
         }

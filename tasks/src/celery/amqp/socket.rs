@@ -113,7 +113,7 @@ async fn addresses(uri: &AMQPUri) -> io::Result<Vec<SocketAddr>> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -122,6 +122,23 @@ mod tests {
         let threads = std::fs::read_dir("/proc/self/task").unwrap();
         let names = threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok());
         names.filter(|name| name.trim() == "lapin-io-loop").count()
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_speaks_no_tls_is_an_error_and_no_panic() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: AMQPUri = format!("amqps://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.write_all(b"AMQP\x00\x00\x09\x01").await.unwrap();
+            client.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+
+        let tried = connect(&uri, ConnectionProperties::default(), Duration::from_secs(5)).await;
+
+        let error = tried.err().unwrap();
+        assert!(error.contains("InvalidContentType"), "{error}");
     }
 
     #[tokio::test]
