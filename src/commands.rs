@@ -2,6 +2,7 @@
 
 mod banner;
 mod config;
+mod demo;
 mod failure;
 mod graph;
 mod logging;
@@ -17,6 +18,7 @@ use std::io::{self, Write as _};
 use clap::{Parser, Subcommand};
 
 use crate::config::Role;
+use crate::demo::DemoArgs;
 use crate::partner_sim::SimulatorOptions;
 
 pub use config::ConfigCommand;
@@ -43,6 +45,8 @@ pub struct Cli {
 /// What `waybill` can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// The whole life of many orders, live on this terminal, with nothing installed; then a summary and a proof.
+    Demo(DemoArgs),
     /// Serves HTTP: partner webhooks, customer confirmation, the API, metrics.
     ///
     /// Needs the database; a broker that is away is waited for, and what commits demand is published when it is back.
@@ -98,6 +102,7 @@ pub async fn run(cli: Cli) -> u8 {
 async fn carry_out(command: Command) -> Result<u8, Failure> {
     let mut out = io::stdout();
     let code = match command {
+        Command::Demo(args) => demo::run(args).await?,
         Command::Serve => process::run(Role::Serve).await?,
         Command::Work => process::run(Role::Work).await?,
         Command::All => process::run(Role::All).await?,

@@ -38,6 +38,9 @@ pub struct DemoArgs {
     /// Give up after so many seconds.
     #[arg(long, default_value_t = 60)]
     pub seconds: u64,
+    /// What is logged beside the picture, as WAYBILL_LOG says it.
+    #[arg(long, default_value = "error", value_name = "FILTER")]
+    pub log: String,
     /// Leave the server up afterwards, for a look.
     #[arg(long)]
     pub keep: bool,

@@ -249,9 +249,12 @@ impl Core {
     }
 
     /// A fact that contradicts what is known is noted, and an operator hears of it with both sides.
-    pub(super) fn contradict(&self, unit: &mut Unit, id: OrderId, event: Event, kind: &str) -> Option<Transition> {
+    ///
+    /// What it claims is kept under `claimed_…`: it is evidence, and nothing that the order knows.
+    pub(super) fn contradict(&self, unit: &mut Unit, id: OrderId, mut event: Event, kind: &str) -> Option<Transition> {
         let detail = json!({ "event": event.name, "by": event.actor.id, "fields": event.fields, "occurred_at": event.occurred_at });
         let reason = event.name.to_string();
+        event.fields = event.fields.into_iter().map(|(name, value)| (format!("claimed_{name}").into(), value)).collect();
         let noted = self.note(unit, id, event)?;
         let subject = format!("{kind}:{id}:{}", noted.revision);
         self.open_case(unit, kind, subject, Some(id), &reason, detail);
