@@ -1,29 +1,41 @@
 //! The command line: what each command takes, and what it answers to the shell.
 
+mod audit;
 mod banner;
 mod config;
+mod dead;
 mod demo;
+mod doctor;
 mod failure;
 mod graph;
 mod logging;
 mod migrate;
+mod outbound;
 mod process;
+mod send;
 mod simulator;
 mod span;
+mod status;
 mod table;
 mod token;
 
 use std::io::{self, Write as _};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Parser, Subcommand};
 
-use crate::config::Role;
+use crate::config::{Role, Settings};
 use crate::demo::DemoArgs;
 use crate::partner_sim::SimulatorOptions;
 
+pub use audit::AuditCommand;
 pub use config::ConfigCommand;
+pub use dead::{DeadCommand, ListOptions};
+pub use doctor::DoctorOptions;
 pub use failure::{BAD, DONE, FORCED, Failure, UNREACHABLE, USAGE};
 pub use graph::{GraphCommand, Language, Which};
+pub use send::SendOptions;
+pub use status::StatusOptions;
 pub use token::{TokenOptions, TokenRole};
 
 const AFTER: &str = "\
@@ -74,6 +86,32 @@ pub enum Command {
     /// Shows the settings, without secrets.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Gives events to whatever transport is configured: payment events, CloudEvents, events about an order.
+    ///
+    /// Told apart by what they have: `specversion` is a CloudEvent, `delivery_order_id` and `event` an event about an order (with
+    /// `fields` and `key`, in role service), anything else a payment event. Of a file with a defect nothing is sent.
+    #[command(
+        after_help = "Examples:\n  waybill send payment.json\n  waybill send monday.jsonl tuesday.jsonl\n  jq -c '.events[]' export.json | waybill send -\n  echo '{\"delivery_order_id\": \"…\", \"event\": \"CANCELLED\", \"fields\": {\"cancel_reason\": \"CUSTOMER_REQUEST\"}, \"key\": \"ticket-17\"}' | waybill send -\n\nExit code 0: all were sent; 1: a file has a defect; 69: the transport does not take them."
+    )]
+    Send(SendOptions),
+    /// How everything is, on one screen: orders by state, cases, effects due, callbacks, messages set aside, processes.
+    #[command(
+        after_help = "Examples:\n  waybill status\n  watch waybill status\n  waybill status --json | jq .effects.lag_seconds"
+    )]
+    Status(StatusOptions),
+    /// Reaches each service and looks at each thing that must be so, with the way out where it is not.
+    ///
+    /// Changes nothing. Settings, database, migrations, graph, data key, broker, queues, partners, public URL.
+    #[command(
+        after_help = "Examples:\n  waybill doctor\n  waybill doctor --json | jq '.checks[] | select(.verdict != \"ok\")'\n\nExit code 0: all good (a warning is no failure); 1: something is bad; 2: the settings are; 69: a service is not reachable."
+    )]
+    Doctor(DoctorOptions),
+    /// Lists, shows and sends again what was set aside because it was not understood.
+    #[command(subcommand)]
+    Dead(DeadCommand),
+    /// Proves from the log that everything that must hold does.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Prints a token for the API, signed with the shared secret WAYBILL_JWT_KEY; for development and operators' scripts.
     #[command(
         after_help = "Example:\n  curl -H \"Authorization: Bearer $(waybill token --role operator --sub me)\" http://127.0.0.1:8080/v1/delivery-orders"
@@ -109,9 +147,25 @@ async fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Migrate => migrate::run(&mut out).await?,
         Command::Graph(command) => graph::run(&command, &mut out)?,
         Command::Config(command) => config::run(&command, &mut out)?,
+        Command::Send(options) => send::run(&options, &mut out).await?,
+        Command::Status(options) => status::run(&options, &mut out).await?,
+        Command::Doctor(options) => doctor::run(&options, &mut out).await?,
+        Command::Dead(command) => dead::run(&command, &mut out).await?,
+        Command::Audit(command) => audit::run(&command, &mut out).await?,
         Command::Token(options) => token::run(&options, &mut out)?,
         Command::PartnerSim(options) => simulator::run(options).await?,
     };
     out.flush()?;
     Ok(code)
+}
+
+/// A setting as `config show` shows it: without secrets.
+fn shown(settings: &Settings, name: &str) -> String {
+    let found = settings.describe().iter().find(|setting| setting.name == name);
+    found.map_or_else(String::new, |setting| setting.value.clone())
+}
+
+/// An instant, to the second.
+fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

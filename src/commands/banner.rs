@@ -27,10 +27,7 @@ impl Banner {
                 format!("{} (default {})", names.join(", "), file.calls.default)
             }
         };
-        let shown = |name: &str| {
-            let found = settings.describe().iter().find(|setting| setting.name == name);
-            found.map_or_else(String::new, |setting| setting.value.clone())
-        };
+        let shown = |name| super::shown(settings, name);
         let mut rows = vec![
             ("database", shown("WAYBILL_DATABASE_URL")),
             ("broker", shown("WAYBILL_BROKER_URL")),

@@ -9,6 +9,8 @@ use crate::telemetry;
 /// Runs the demo: 0 only if every order is where it must be.
 pub(super) async fn run(args: DemoArgs) -> Result<u8, Failure> {
     telemetry::init(&args.log, LogFormat::Text).map_err(|error| Failure::usage(error.to_string()))?;
-    let good = demo::run(args).await.map_err(|error| Failure::bad(format!("{error:#}")))?;
+    let good = demo::run(args)
+        .await
+        .map_err(|error| Failure::bad(format!("{error:#}")))?;
     Ok(if good { DONE } else { BAD })
 }

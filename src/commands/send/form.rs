@@ -1,0 +1,201 @@
+//! What one piece of a file is: a payment event in one of its forms, or an event about an order.
+
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+use waybill_domain::OrderId;
+use waybill_tasks::celery::message::{Message, Properties};
+use waybill_tasks::celery::protocol::Signature;
+
+use crate::payments;
+use crate::template::Template;
+
+/// The exchange of payment events, and where the in-process transport puts what is published there.
+pub(super) const PAYMENTS_EXCHANGE: &str = "payments";
+const PAYMENTS_QUEUE: &str = "waybill.payments";
+const REPORT_TASK: &str = "waybill.report_event";
+
+/// A message, and the queue that it is for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Outgoing<'a> {
+    pub(super) queue: &'a str,
+    pub(super) message: Message,
+}
+
+/// Reads pieces.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) template: &'a Template,
+    /// Our task queue.
+    pub(super) queue: &'a str,
+    /// Takes what is no good event, too.
+    pub(super) unchecked: bool,
+}
+
+/// An event about an order, as the task takes it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Report {
+    #[serde(rename = "delivery_order_id")]
+    _order: OrderId,
+    event: String,
+    #[serde(default, rename = "fields")]
+    _fields: Map<String, Json>,
+    key: String,
+}
+
+impl<'a> Reader<'a> {
+    /// The message that the piece is, or what is wrong with it.
+    pub(super) fn read(&self, text: &str) -> Result<Outgoing<'a>, String> {
+        let value: Json = serde_json::from_str(text).unwrap_or_default();
+        let is_report = value.get("delivery_order_id").is_some() && value.get("event").is_some();
+        if is_report && !self.unchecked {
+            self.check_report(&value)?;
+        }
+        match value {
+            Json::Object(kwargs) if is_report => Ok(Outgoing {
+                queue: self.queue,
+                message: Signature::new(REPORT_TASK)
+                    .kwargs(kwargs)
+                    .queue(self.queue)
+                    .into_message(),
+            }),
+            value => self.payment(text, &value),
+        }
+    }
+
+    fn payment(&self, text: &str, value: &Json) -> Result<Outgoing<'a>, String> {
+        let kind = value.get("type").and_then(Json::as_str).unwrap_or_default();
+        let refunded = kind == "payment.refunded" || kind.ends_with(".payment.refunded");
+        let is_cloud_event = value.get("specversion").is_some();
+        let content_type = if is_cloud_event {
+            "application/cloudevents+json"
+        } else {
+            "application/json"
+        };
+        let message = Message {
+            exchange: PAYMENTS_EXCHANGE.to_owned(),
+            routing_key: if refunded {
+                "payment.refunded"
+            } else {
+                "payment.succeeded"
+            }
+            .to_owned(),
+            properties: Properties {
+                content_type: Some(content_type.to_owned()),
+                content_encoding: Some("utf-8".to_owned()),
+                delivery_mode: Some(2),
+                ..Properties::default()
+            },
+            body: text.as_bytes().to_vec(),
+            ..Message::default()
+        };
+        match payments::read(&message) {
+            Err(malformed) if !self.unchecked => Err(malformed.to_string()),
+            _ => Ok(Outgoing {
+                queue: PAYMENTS_QUEUE,
+                message,
+            }),
+        }
+    }
+
+    fn check_report(&self, value: &Json) -> Result<(), String> {
+        let report: Report =
+            serde_path_to_error::deserialize(value).map_err(|error| match error.path().to_string().as_str() {
+                "." => error.inner().to_string(),
+                path => format!("{path}: {}", error.inner()),
+            })?;
+        if !(1..=255).contains(&report.key.len()) {
+            return Err("key: expected 1 to 255 characters, the same for the same event".to_owned());
+        }
+        let mut states = self.template.graphs().flat_map(|graph| graph.states());
+        if states.any(|state| state.edges.keys().any(|event| *event == report.event.as_str())) {
+            return Ok(());
+        }
+        Err(format!(
+            "event: no graph has {:?} (`waybill graph show` lists all)",
+            report.event
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: &Json, unchecked: bool) -> Result<Outgoing<'static>, String> {
+        Reader {
+            template: Template::shipped(),
+            queue: "waybill",
+            unchecked,
+        }
+        .read(&value.to_string())
+    }
+
+    fn refund(kind: &str) -> Json {
+        json!({"event_id": "e", "type": kind, "occurred_at": "2026-11-20T11:00:00Z",
+            "data": {"payment_id": "p", "ordering_id": "o", "amount": {"minor_units": 1, "currency": "EUR"}}})
+    }
+
+    fn report() -> Json {
+        json!({"delivery_order_id": OrderId(uuid::Uuid::nil()), "event": "CANCELLED", "fields": {}, "key": "k"})
+    }
+
+    #[test]
+    fn payment_events_go_to_their_exchange_by_their_type() {
+        let mut cloud_event = json!({"specversion": "1.0", "id": "1", "source": "/pay", "time": "2026-11-20T11:00:00Z",
+            "type": "com.example.payment.refunded", "datacontenttype": "application/json"});
+        cloud_event["data"] = refund("")["data"].take();
+
+        let plain = read(&refund("payment.refunded"), false).unwrap();
+        let cloud_event = read(&cloud_event, false).unwrap();
+
+        assert_eq!(
+            (plain.message.exchange.as_str(), plain.queue),
+            ("payments", "waybill.payments")
+        );
+        assert_eq!(plain.message.routing_key, "payment.refunded");
+        assert_eq!(
+            plain.message.properties.content_type.as_deref(),
+            Some("application/json")
+        );
+        assert_eq!(cloud_event.message.routing_key, "payment.refunded");
+        assert_eq!(
+            cloud_event.message.properties.content_type.as_deref(),
+            Some("application/cloudevents+json")
+        );
+    }
+
+    #[test]
+    fn an_event_about_an_order_becomes_a_task_on_our_queue() {
+        let outgoing = read(&report(), false).unwrap();
+
+        assert_eq!((outgoing.message.exchange.as_str(), outgoing.queue), ("", "waybill"));
+        assert_eq!(outgoing.message.headers["task"].as_text(), Some("waybill.report_event"));
+    }
+
+    #[test]
+    fn a_defect_is_told_with_its_place_and_goes_only_unchecked() {
+        let with = |key: &str, value: Json| {
+            let mut report = report();
+            report[key] = value;
+            report
+        };
+        for (value, place) in [
+            (refund("payment.lost"), "at type"),
+            (json!({"type": "payment.succeeded"}), "at event_id"),
+            (json!([]), "expected an object"),
+            (with("event", json!("CANCELED")), "event: no graph has"),
+            (with("key", json!("")), "key: expected"),
+            (with("fields", json!([])), "fields: "),
+            (with("delivery_order_id", json!("x")), "delivery_order_id: "),
+            (with("extra", json!(1)), "unknown field `extra`"),
+        ] {
+            let defect = read(&value, false).unwrap_err();
+
+            assert!(defect.contains(place), "{defect}");
+            assert!(read(&value, true).is_ok());
+        }
+    }
+}
