@@ -16,7 +16,7 @@ const FIELDS: [(&str, bool, usize); 9] = [
 ];
 
 /// Whether this is an address; if not, which part must be what.
-pub fn check(place: &str, value: &Json) -> Result<(), (String, String)> {
+pub(super) fn check(place: &str, value: &Json) -> Result<(), (String, String)> {
     let Json::Object(parts) = value else {
         return Err((
             place.to_owned(),

@@ -169,4 +169,4 @@ fn read_pem(pem: &SecretString) -> Result<Key, AuthSetupError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,11 +14,11 @@ use tower_http::timeout::TimeoutError;
 use super::problem::{Code, Problem};
 
 /// The largest body that the API takes.
-pub const MAX_BODY: usize = 64 * 1024;
+pub(super) const MAX_BODY: usize = 64 * 1024;
 
 /// A JSON body.
 #[derive(Debug)]
-pub struct Body<T>(pub T);
+pub(super) struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
@@ -50,7 +50,7 @@ impl From<JsonRejection> for Problem {
 }
 
 /// Why the bytes of a body did not arrive.
-pub fn unread(status: StatusCode, error: &(dyn Error + 'static)) -> Problem {
+pub(super) fn unread(status: StatusCode, error: &(dyn Error + 'static)) -> Problem {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if error.is::<TimeoutError>() {
@@ -65,7 +65,7 @@ pub fn unread(status: StatusCode, error: &(dyn Error + 'static)) -> Problem {
 }
 
 /// An object whose names are given once each, or nothing.
-pub fn unique_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+pub(super) fn unique_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     struct Names;
 
     impl<'de> Visitor<'de> for Names {

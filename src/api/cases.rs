@@ -38,7 +38,11 @@ const MAX_NOTE: usize = 2000;
     ),
     responses((status = 200, description = "a page", body = CaseList), BadRequest, Unauthorized, Forbidden, Ours),
 )]
-pub async fn list_cases(State(app): State<App>, caller: Caller, mut query: Query) -> Result<Json<CaseList>, Problem> {
+pub(super) async fn list_cases(
+    State(app): State<App>,
+    caller: Caller,
+    mut query: Query,
+) -> Result<Json<CaseList>, Problem> {
     caller.authorize(Action::WorkCases)?;
     let open = match query.word("state", &["open", "closed", "all"])?.as_deref() {
         Some("all") => None,
@@ -77,7 +81,7 @@ pub async fn list_cases(State(app): State<App>, caller: Caller, mut query: Query
     params(("id" = uuid::Uuid, Path, description = "case_id")),
     responses((status = 200, description = "the case", body = CaseView), Unauthorized, Forbidden, NotFound, CaseConflict, Ours),
 )]
-pub async fn claim_case(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Json<CaseView>, Problem> {
+pub(super) async fn claim_case(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Json<CaseView>, Problem> {
     caller.authorize(Action::WorkCases)?;
     let answer = app.engine.claim_case(id, &caller.subject).await?;
     show(&app, answer).await
@@ -86,7 +90,7 @@ pub async fn claim_case(State(app): State<App>, caller: Caller, Id(id): Id) -> R
 /// How a case ended.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Closing {
+pub(super) struct Closing {
     /// What was found and done; 1 to 2000 characters.
     #[schema(min_length = 1, max_length = 2000)]
     note: String,
@@ -102,7 +106,7 @@ pub struct Closing {
         CaseConflict, TooLarge, UnsupportedType, Unprocessable, Ours,
     ),
 )]
-pub async fn close_case(
+pub(super) async fn close_case(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,

@@ -23,7 +23,7 @@ const MAX_TOKEN: usize = 128;
 /// The customer's answer, as a form or as JSON.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReceivedForm {
+pub(super) struct ReceivedForm {
     /// `yes` or `no`.
     received: String,
 }
@@ -38,7 +38,7 @@ pub struct ReceivedForm {
         (status = 503, description = "come again", content_type = "text/html", body = String),
     ),
 )]
-pub async fn show_page(State(app): State<App>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn show_page(State(app): State<App>, Path(token): Path<String>, headers: HeaderMap) -> Response {
     if token.len() > MAX_TOKEN {
         return unknown(&headers);
     }
@@ -64,7 +64,7 @@ pub async fn show_page(State(app): State<App>, Path(token): Path<String>, header
         (status = 503, description = "come again", content_type = "text/html", body = String),
     ),
 )]
-pub async fn take_answer(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
+pub(super) async fn take_answer(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
     let headers = request.headers().clone();
     if token.len() > MAX_TOKEN {
         return unknown(&headers);

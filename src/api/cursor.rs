@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// The last row of a page, by the instant that orders the list and its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
+pub(super) struct Cursor {
     /// The instant.
     pub at: DateTime<Utc>,
     /// The id, where several share it.
@@ -16,7 +16,7 @@ pub struct Cursor {
 
 impl Cursor {
     /// As the caller gets it.
-    pub fn encode(self) -> String {
+    pub(super) fn encode(self) -> String {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.at.timestamp_micros().to_be_bytes());
         bytes[8..].copy_from_slice(self.id.as_bytes());
@@ -24,7 +24,7 @@ impl Cursor {
     }
 
     /// As the caller gave it back; nothing where it is not one of ours.
-    pub fn decode(text: &str) -> Option<Self> {
+    pub(super) fn decode(text: &str) -> Option<Self> {
         let bytes: [u8; 24] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
         let (micros, id) = bytes.split_at(8);
         let at = DateTime::from_timestamp_micros(i64::from_be_bytes(micros.try_into().ok()?))?;

@@ -32,7 +32,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// What somebody reports.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct EventReport {
+pub(super) struct EventReport {
     /// Such as `REDELIVERY_ARRANGED`.
     event: String,
     /// What the event brings; for REDELIVERY_ARRANGED also `dropoff` (an address) and `partner`.
@@ -63,7 +63,7 @@ pub struct EventReport {
         Unprocessable, Ours,
     ),
 )]
-pub async fn report_event(
+pub(super) async fn report_event(
     State(app): State<App>,
     may: MayReport,
     IdempotencyKey(key): IdempotencyKey,
@@ -110,7 +110,7 @@ pub async fn report_event(
 }
 
 /// Who reports about which order: checked before anything of the report is read.
-pub struct MayReport {
+pub(super) struct MayReport {
     caller: Caller,
     order_id: OrderId,
     graph: Option<std::sync::Arc<Graph>>,

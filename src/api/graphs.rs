@@ -20,14 +20,14 @@ use crate::template::{Routing, Template};
 
 /// All machines.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct GraphList {
+pub(super) struct GraphList {
     /// By name.
     items: Vec<MachineView>,
 }
 
 /// A machine with the versions of its graph.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct MachineView {
+pub(super) struct MachineView {
     machine: String,
     /// Which versions live, and which share of new orders each gets.
     routing: Option<RoutingView>,
@@ -36,7 +36,7 @@ pub struct MachineView {
 
 /// Where new orders go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct RoutingView {
+pub(super) struct RoutingView {
     revision: u32,
     /// Versions that orders may still be on.
     live: Vec<u32>,
@@ -46,7 +46,7 @@ pub struct RoutingView {
 
 /// A version's share of new orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ShareView {
+pub(super) struct ShareView {
     version: u32,
     /// Per cent.
     weight: u32,
@@ -71,7 +71,7 @@ impl From<&Routing> for RoutingView {
 
 /// A version of a graph, as this database knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct VersionView {
+pub(super) struct VersionView {
     version: i64,
     /// Of the canonical JSON.
     sha256: String,
@@ -81,7 +81,7 @@ pub struct VersionView {
 
 /// One version of a graph with its document.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct GraphView {
+pub(super) struct GraphView {
     machine: String,
     version: u32,
     sha256: String,
@@ -97,7 +97,7 @@ pub struct GraphView {
     get, path = "/v1/graphs", tag = "graphs", security(("token" = ["operator"])),
     responses((status = 200, description = "all machines", body = GraphList), Unauthorized, Forbidden, Ours),
 )]
-pub async fn list_graphs(State(app): State<App>, caller: Caller) -> Result<Json<GraphList>, Problem> {
+pub(super) async fn list_graphs(State(app): State<App>, caller: Caller) -> Result<Json<GraphList>, Problem> {
     caller.authorize(Action::ReadGraphs)?;
     let mut machines: BTreeMap<String, BTreeMap<i64, VersionView>> = BTreeMap::new();
     for (machine, version, sha256, state, count) in app.engine.store().version_counts().await? {
@@ -135,7 +135,7 @@ pub async fn list_graphs(State(app): State<App>, caller: Caller) -> Result<Json<
         Unauthorized, Forbidden, NotFound, NotAcceptable, Ours,
     ),
 )]
-pub async fn show_graph(
+pub(super) async fn show_graph(
     State(app): State<App>,
     caller: Caller,
     Path((machine, version)): Path<(String, String)>,

@@ -10,7 +10,7 @@ use super::problem::{Code, Problem};
 
 /// The caller's own key: telling the same twice is telling it once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(pub String);
+pub(super) struct IdempotencyKey(pub String);
 
 impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
@@ -29,7 +29,7 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
 
 /// The revision that the caller knows, if they insist on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IfMatch(pub Option<i64>);
+pub(super) struct IfMatch(pub Option<i64>);
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
@@ -56,7 +56,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
 
 /// The id in a path. What is no id names nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Id(pub Uuid);
+pub(super) struct Id(pub Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;

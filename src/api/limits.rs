@@ -12,7 +12,7 @@ use tower_http::timeout::RequestBodyDeadlineLayer;
 use super::problem::{Code, Problem};
 
 /// A body that takes longer, however steadily, only holds a connection.
-pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// A body and the work after it.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 /// Requests under way at once.
@@ -22,7 +22,7 @@ const MAX_URI: usize = 8 * 1024;
 
 /// Places for requests under way.
 #[derive(Debug, Clone)]
-pub struct Places(Arc<Semaphore>);
+pub(super) struct Places(Arc<Semaphore>);
 
 impl Default for Places {
     fn default() -> Self {
@@ -31,13 +31,13 @@ impl Default for Places {
 }
 
 /// Gives each body its time.
-pub fn body_deadline() -> RequestBodyDeadlineLayer {
+pub(super) fn body_deadline() -> RequestBodyDeadlineLayer {
     RequestBodyDeadlineLayer::new(BODY_DEADLINE)
 }
 
 /// Refuses what is too long, and at once what has no place; answers what takes too long. A write that was begun is
 /// finished all the same: the committer owns it, and the caller's key makes it safe to ask again.
-pub async fn limit(State(Places(places)): State<Places>, request: Request, next: Next) -> Response {
+pub(super) async fn limit(State(Places(places)): State<Places>, request: Request, next: Next) -> Response {
     if request
         .uri()
         .path_and_query()

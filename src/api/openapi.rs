@@ -66,7 +66,7 @@ macro_rules! answers {
             #[derive(IntoResponses)]
             #[response(status = $status, content_type = "application/problem+json")]
             #[expect(dead_code, reason = "read by the derive, never made")]
-            pub struct $name(#[to_schema] $body);
+            pub struct $name($body);
         )+
     };
 }
@@ -124,6 +124,7 @@ answers! {
         probes::show_metrics,
         show_openapi,
     ),
+    components(schemas(ProblemBody, ConflictBody, CaseConflictBody)),
     modifiers(&Token),
 )]
 struct Api;
@@ -142,7 +143,7 @@ impl Modify for Token {
 }
 
 /// The description.
-pub fn describe() -> Document {
+pub(super) fn describe() -> Document {
     Api::openapi()
 }
 
@@ -150,7 +151,7 @@ pub fn describe() -> Document {
 #[utoipa::path(
     get, path = "/openapi.json", tag = "platform", responses((status = 200, description = "OpenAPI", body = Object)),
 )]
-pub async fn show_openapi() -> Json<Document> {
+pub(super) async fn show_openapi() -> Json<Document> {
     Json(describe())
 }
 

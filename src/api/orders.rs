@@ -33,7 +33,11 @@ use crate::store::{OrderFilter, Stored};
     ),
     responses((status = 200, description = "a page", body = OrderPage), BadRequest, Unauthorized, Forbidden, Ours),
 )]
-pub async fn list_orders(State(app): State<App>, caller: Caller, mut query: Query) -> Result<Json<OrderPage>, Problem> {
+pub(super) async fn list_orders(
+    State(app): State<App>,
+    caller: Caller,
+    mut query: Query,
+) -> Result<Json<OrderPage>, Problem> {
     caller.authorize(Action::ListOrders)?;
     let states = state_names(&app);
     let states: Vec<&str> = states.iter().map(String::as_str).collect();
@@ -69,7 +73,7 @@ pub async fn list_orders(State(app): State<App>, caller: Caller, mut query: Quer
         Unauthorized, Forbidden, NotFound, Ours,
     ),
 )]
-pub async fn show_order(
+pub(super) async fn show_order(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,
@@ -84,7 +88,11 @@ pub async fn show_order(
     params(("id" = uuid::Uuid, Path, description = "delivery_order_id")),
     responses((status = 200, description = "all rows", body = Vec<LogRowView>), Unauthorized, Forbidden, NotFound, Ours),
 )]
-pub async fn show_log(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Json<Vec<LogRowView>>, Problem> {
+pub(super) async fn show_log(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Json<Vec<LogRowView>>, Problem> {
     find(&app, &caller, OrderId(id)).await?;
     let log = app.engine.store().log(OrderId(id)).await?;
     Ok(Json(log.into_iter().map(LogRowView::from).collect()))
@@ -100,7 +108,7 @@ pub async fn show_log(State(app): State<App>, caller: Caller, Id(id): Id) -> Res
         Unauthorized, Forbidden, NotFound, Ours,
     ),
 )]
-pub async fn show_allowed_events(
+pub(super) async fn show_allowed_events(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id,

@@ -18,7 +18,7 @@ const MAX_TEXT: usize = 255;
 
 /// The parameters of one request, to be taken one by one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Query(BTreeMap<String, String>);
+pub(super) struct Query(BTreeMap<String, String>);
 
 impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
@@ -30,7 +30,7 @@ impl<S: Sync> FromRequestParts<S> for Query {
 
 impl Query {
     /// Reads a query; a parameter given twice is refused.
-    pub fn parse(query: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(query: &str) -> Result<Self, Problem> {
         let mut known = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let name = name.into_owned();
@@ -49,7 +49,7 @@ impl Query {
     }
 
     /// A text; an empty one is refused, because it would find nothing and look like an answer.
-    pub fn text(&mut self, name: &str) -> Result<Option<String>, Problem> {
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Problem> {
         match self.0.remove(name) {
             Some(empty) if empty.is_empty() => Err(wrong(name, "a value")),
             text => Ok(text),
@@ -57,7 +57,7 @@ impl Query {
     }
 
     /// One word of a list.
-    pub fn word(&mut self, name: &str, words: &[&str]) -> Result<Option<String>, Problem> {
+    pub(super) fn word(&mut self, name: &str, words: &[&str]) -> Result<Option<String>, Problem> {
         match self.0.remove(name) {
             Some(word) if !words.contains(&word.as_str()) => Err(wrong(name, &format!("one of {}", words.join(", ")))),
             word => Ok(word),
@@ -65,7 +65,7 @@ impl Query {
     }
 
     /// An instant with its zone.
-    pub fn instant(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+    pub(super) fn instant(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         let Some(text) = self.0.remove(name) else {
             return Ok(None);
         };
@@ -76,7 +76,7 @@ impl Query {
     }
 
     /// Where the page before ended.
-    pub fn cursor(&mut self) -> Result<Option<Cursor>, Problem> {
+    pub(super) fn cursor(&mut self) -> Result<Option<Cursor>, Problem> {
         let Some(text) = self.0.remove("cursor") else {
             return Ok(None);
         };
@@ -86,7 +86,7 @@ impl Query {
     }
 
     /// How many rows the page may have.
-    pub fn limit(&mut self) -> Result<i64, Problem> {
+    pub(super) fn limit(&mut self) -> Result<i64, Problem> {
         let Some(text) = self.0.remove("limit") else {
             return Ok(DEFAULT_LIMIT);
         };
@@ -95,7 +95,7 @@ impl Query {
     }
 
     /// Refuses what nobody took.
-    pub fn finish(self) -> Result<(), Problem> {
+    pub(super) fn finish(self) -> Result<(), Problem> {
         match self.0.keys().next() {
             Some(name) => Err(wrong(name, "left out, there is no such parameter")),
             None => Ok(()),

@@ -1,1 +1,14 @@
+//! The API over its own router, with an engine on a database file of its own.
 
+mod access;
+mod cases;
+mod confirmation;
+mod description;
+mod events;
+mod graphs;
+mod lists;
+mod probes;
+mod requests;
+mod serving;
+mod views;
+mod world;

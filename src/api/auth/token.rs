@@ -56,6 +56,7 @@ impl Head {
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     pub(super) sub: String,
+    iss: String,
     exp: i64,
     nbf: Option<i64>,
     iat: Option<i64>,
@@ -74,6 +75,9 @@ impl Claims {
         validation.leeway = LEEWAY.unsigned_abs();
         let read = jsonwebtoken::decode::<Self>(token, &key.decoding, &validation);
         let claims = read.map_err(|error| AuthError::Invalid(name(error.kind())))?.claims;
+        if claims.iss != issuer {
+            return Err(AuthError::Invalid("its iss is another"));
+        }
         claims.check_times()?;
         let fitting = (1..=255).contains(&claims.sub.len()) && !claims.sub.chars().any(char::is_control);
         if fitting {
