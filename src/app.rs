@@ -30,7 +30,32 @@ pub struct Does {
     /// Serves HTTP.
     pub serve: bool,
     /// Consumes events and tasks.
-    pub work: bool,
+    pub work: Work,
+}
+
+/// What a process consumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Nothing: it only serves.
+    Nothing,
+    /// Payment events alone.
+    Payments,
+    /// Tasks alone.
+    Tasks,
+    /// Both.
+    Everything,
+}
+
+impl Work {
+    /// Whether payment events are consumed.
+    pub fn takes_payments(self) -> bool {
+        matches!(self, Self::Payments | Self::Everything)
+    }
+
+    /// Whether tasks are consumed.
+    pub fn takes_tasks(self) -> bool {
+        matches!(self, Self::Tasks | Self::Everything)
+    }
 }
 
 /// In-flight work is waited for so long at shutdown; then the process ends by force.
@@ -66,7 +91,11 @@ impl App {
     pub async fn start_with(settings: &Settings, does: Does, partners: DeliveryPartners) -> Result<Self, OpenError> {
         let store = open_store(settings, true).await?;
         let template = read_template(settings)?;
-        let listener = if does.serve { Some(server::listen(settings.http.addr).await?) } else { None };
+        let listener = if does.serve {
+            Some(server::listen(settings.http.addr).await?)
+        } else {
+            None
+        };
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let public_url = settings.http.public_url(addr.unwrap_or(settings.http.addr));
 
@@ -108,11 +137,11 @@ impl App {
             }
         });
         let relay = Relay::new(app.engine.clone(), app.transport.clone());
-        app.background.spawn(relay.clone().follow(committing, app.relay_stop.clone()));
-        app.background.spawn(relay.look_after(outlet.due.clone(), app.relay_stop.clone()));
-        if does.work {
-            work::start(&app, settings);
-        }
+        app.background
+            .spawn(relay.clone().follow(committing, app.relay_stop.clone()));
+        app.background
+            .spawn(relay.look_after(outlet.due.clone(), app.relay_stop.clone()));
+        work::start(&app, settings, does.work);
         if let Some(listener) = listener {
             serve::start(&app, settings, listener)?;
         }
@@ -140,7 +169,10 @@ impl App {
         .await
         .is_ok();
         if !in_time {
-            warn!("what was in hand is not finished after {} s: it will be handed out again", GRACE.as_secs());
+            warn!(
+                "what was in hand is not finished after {} s: it will be handed out again",
+                GRACE.as_secs()
+            );
         }
         self.relay_stop.cancel();
         info!("stopped");
@@ -150,8 +182,11 @@ impl App {
 
 fn connection_name(does: Does) -> String {
     let role = match does {
-        Does { serve: true, work: true } => "all",
-        Does { serve: true, .. } => "serve",
+        Does {
+            serve: true,
+            work: Work::Nothing,
+        } => "serve",
+        Does { serve: true, .. } => "all",
         Does { .. } => "work",
     };
     format!("waybill {role} {}", std::process::id())

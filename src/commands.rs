@@ -18,12 +18,14 @@ mod span;
 mod status;
 mod table;
 mod token;
+mod work;
 
 use std::io::{self, Write as _};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Parser, Subcommand};
 
+use crate::app::Work;
 use crate::config::{Role, Settings};
 use crate::demo::DemoArgs;
 use crate::partner_sim::SimulatorOptions;
@@ -37,6 +39,7 @@ pub use graph::{GraphCommand, Language, Which};
 pub use send::SendOptions;
 pub use status::StatusOptions;
 pub use token::{TokenOptions, TokenRole};
+pub use work::WorkOptions;
 
 const AFTER: &str = "\
 Without any settings `waybill all` runs on one machine: a SQLite file, an in-process transport, a simulated partner.
@@ -72,7 +75,7 @@ pub enum Command {
     #[command(
         after_help = "Example:\n  WAYBILL_DATABASE_URL=postgres://waybill@db/waybill WAYBILL_BROKER_URL=amqp://waybill@mq/%2f waybill work"
     )]
-    Work,
+    Work(WorkOptions),
     /// `serve` and `work` in one process; without settings on a SQLite file and an in-process transport.
     #[command(
         after_help = "Examples:\n  waybill all\n  WAYBILL_HTTP_ADDR=127.0.0.1:9000 WAYBILL_DATABASE_URL=sqlite:///var/lib/waybill/waybill.db waybill all"
@@ -141,9 +144,9 @@ async fn carry_out(command: Command) -> Result<u8, Failure> {
     let mut out = io::stdout();
     let code = match command {
         Command::Demo(args) => demo::run(args).await?,
-        Command::Serve => process::run(Role::Serve).await?,
-        Command::Work => process::run(Role::Work).await?,
-        Command::All => process::run(Role::All).await?,
+        Command::Serve => process::run(Role::Serve, Work::Nothing).await?,
+        Command::Work(options) => process::run(Role::Work, options.work()).await?,
+        Command::All => process::run(Role::All, Work::Everything).await?,
         Command::Migrate => migrate::run(&mut out).await?,
         Command::Graph(command) => graph::run(&command, &mut out)?,
         Command::Config(command) => config::run(&command, &mut out)?,

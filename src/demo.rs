@@ -17,7 +17,7 @@ use clap::Args;
 use waybill_domain::Role;
 
 use crate::api::Auth;
-use crate::app::{App, DeliveryPartners, Does};
+use crate::app::{App, DeliveryPartners, Does, Work};
 use crate::config::{self, Settings};
 use crate::partner_sim::SimulatorOptions;
 
@@ -56,9 +56,24 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<bool> {
     let tokens = settings.tokens.as_ref().context("the demo has a development key")?;
     let token = Auth::from_settings(tokens)?.issue(Role::Operator, "demo-operator", TimeDelta::hours(8))?;
     let partners = DeliveryPartners::simulated(partner(args.seed)?).await?;
-    let app = App::start_with(&settings, Does { serve: true, work: true }, partners).await?;
-    println!("Waybill demo: {} orderings, a partner that fails, lies, repeats itself and is away for a while.", args.orders);
-    println!("Everything is in {}; the API is at {}", folder.display(), app.public_url);
+    let app = App::start_with(
+        &settings,
+        Does {
+            serve: true,
+            work: Work::Everything,
+        },
+        partners,
+    )
+    .await?;
+    println!(
+        "Waybill demo: {} orderings, a partner that fails, lies, repeats itself and is away for a while.",
+        args.orders
+    );
+    println!(
+        "Everything is in {}; the API is at {}",
+        folder.display(),
+        app.public_url
+    );
 
     let baskets = Basket::fill(args.orders, args.seed);
     let people = People::employ(&app, &token)?;
@@ -78,8 +93,14 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<bool> {
     screen.end()?;
     let good = verdict.prove(&app, started.elapsed()).await?;
     if args.keep {
-        println!("\nThe server stays up at {} until Ctrl-C. An operator's token:\n{token}", app.public_url);
-        println!("Try: curl -H 'Authorization: Bearer …' {}/v1/delivery-orders?limit=2", app.public_url);
+        println!(
+            "\nThe server stays up at {} until Ctrl-C. An operator's token:\n{token}",
+            app.public_url
+        );
+        println!(
+            "Try: curl -H 'Authorization: Bearer …' {}/v1/delivery-orders?limit=2",
+            app.public_url
+        );
         tokio::signal::ctrl_c().await?;
     }
     people.rest().await;
@@ -100,7 +121,10 @@ fn tempfile_folder() -> anyhow::Result<std::path::PathBuf> {
 fn settings(folder: &Path) -> anyhow::Result<Settings> {
     let file = folder.join("waybill.db");
     let given = BTreeMap::from([
-        ("WAYBILL_DATABASE_URL".to_owned(), format!("sqlite://{}", file.display())),
+        (
+            "WAYBILL_DATABASE_URL".to_owned(),
+            format!("sqlite://{}", file.display()),
+        ),
         ("WAYBILL_HTTP_ADDR".to_owned(), "127.0.0.1:0".to_owned()),
     ]);
     Ok(Settings::load_in(folder, given.into_iter(), config::Role::Demo)?)
@@ -109,7 +133,9 @@ fn settings(folder: &Path) -> anyhow::Result<Settings> {
 /// A partner that does most of what partners do wrong.
 fn partner(seed: u64) -> anyhow::Result<SimulatorOptions> {
     // The application makes the secret that counts; this one only fills the place.
-    let secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".parse().map_err(anyhow::Error::msg)?;
+    let secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+        .parse()
+        .map_err(anyhow::Error::msg)?;
     Ok(SimulatorOptions {
         seed,
         fail: 0.03,

@@ -67,7 +67,9 @@ impl From<DbError> for EngineError {
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
     /// A version was published before with other content.
-    #[error("{machine} version {version} was published with sha256 {kept}, the template has {found}: publish a new version instead")]
+    #[error(
+        "{machine} version {version} was published with sha256 {kept}, the template has {found}: publish a new version instead"
+    )]
     Changed {
         /// The machine.
         machine: String,
@@ -101,14 +103,31 @@ impl Engine {
             let graph = published.graph();
             let (machine, version) = (graph.machine().to_string(), graph.version());
             let document = serde_json::from_str(published.canonical_json()).unwrap_or(Json::Null);
-            let kept = store.keep_version(&machine, version.0, published.sha256(), document).await?;
+            let kept = store
+                .keep_version(&machine, version.0, published.sha256(), document)
+                .await?;
             if kept != published.sha256() {
                 let found = published.sha256().to_owned();
-                return Err(GraphError::Changed { machine, version, kept, found });
+                return Err(GraphError::Changed {
+                    machine,
+                    version,
+                    kept,
+                    found,
+                });
             }
         }
         let (committer, task) = Committer::start(store.clone(), after);
-        Ok((Self { core: Arc::new(Core { store, template, outside }), committer }, task))
+        Ok((
+            Self {
+                core: Arc::new(Core {
+                    store,
+                    template,
+                    outside,
+                }),
+                committer,
+            },
+            task,
+        ))
     }
 
     /// The store, to read from.

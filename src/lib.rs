@@ -6,7 +6,10 @@ pub mod api;
 pub mod app;
 pub mod commands;
 pub mod config;
+#[cfg(test)]
+mod conformance;
 pub mod demo;
+pub mod diagram;
 pub mod engine;
 pub mod graph_commands;
 pub mod local;
@@ -14,8 +17,5 @@ pub mod partner_sim;
 pub mod payments;
 pub mod relay;
 pub mod store;
-pub mod diagram;
 pub mod telemetry;
 pub mod template;
-#[cfg(test)]
-mod conformance;

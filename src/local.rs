@@ -11,9 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 use waybill_tasks::celery::message::Message;
-use waybill_tasks::celery::transport::{
-    Delivery, Handler, Health, PublishError, Queue, Routing, Transport, Verdict,
-};
+use waybill_tasks::celery::transport::{Delivery, Handler, Health, PublishError, Queue, Routing, Transport, Verdict};
 
 use crate::engine::{Engine, unpack};
 use crate::store::record::StoredMessage;
@@ -45,7 +43,11 @@ impl LocalTransport {
             Ok(message) => message.into_message(),
             Err(error) => return error!("message {id} in {queue} cannot be read and stays: {error}"),
         };
-        let delivery = Delivery { queue: queue.to_owned(), message, redelivered: stored.attempts > 1 };
+        let delivery = Delivery {
+            queue: queue.to_owned(),
+            message,
+            redelivered: stored.attempts > 1,
+        };
         let done = match handler.handle(delivery).await {
             Verdict::Ack => true,
             Verdict::Requeue => {
@@ -68,7 +70,9 @@ impl Transport for LocalTransport {
             None if message.exchange.is_empty() => message.routing_key.clone(),
             None if routing == Routing::Optional => return Ok(()),
             None => {
-                let Message { exchange, routing_key, .. } = message;
+                let Message {
+                    exchange, routing_key, ..
+                } = message;
                 return Err(PublishError::Unroutable { exchange, routing_key });
             }
         };
@@ -79,13 +83,20 @@ impl Transport for LocalTransport {
     async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(usize::from(queue.prefetch.max(1))));
         let tracker = TaskTracker::new();
-        let this = Self { engine: self.engine.clone(), messages: self.messages.clone() };
+        let this = Self {
+            engine: self.engine.clone(),
+            messages: self.messages.clone(),
+        };
         let this = Arc::new(this);
         while !stop.is_cancelled() {
             let rung = this.messages.notified();
             tokio::pin!(rung);
             rung.as_mut().enable();
-            let free = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let free = slots
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
             let more = i64::try_from(slots.available_permits()).unwrap_or(0);
             drop(free);
             let claimed = match this.engine.claim_messages(&queue.name, more + 1).await {
@@ -98,7 +109,11 @@ impl Transport for LocalTransport {
             };
             let idle = claimed.is_empty();
             for stored in claimed {
-                let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+                let slot = slots
+                    .clone()
+                    .acquire_owned()
+                    .await
+                    .expect("the semaphore is never closed");
                 let (this, handler, name) = (this.clone(), handler.clone(), queue.name.clone());
                 tracker.spawn(async move {
                     this.handle(&name, stored, handler.as_ref()).await;
@@ -118,6 +133,10 @@ impl Transport for LocalTransport {
     }
 
     fn health(&self) -> Health {
-        Health { publishing: true, consuming: true, server: "in-process".to_owned() }
+        Health {
+            publishing: true,
+            consuming: true,
+            server: "in-process".to_owned(),
+        }
     }
 }

@@ -15,9 +15,9 @@ use waybill_domain::OrderId;
 use waybill_tasks::celery::transport::{PublishError, Routing, Transport};
 
 use crate::engine::{Engine, EngineError, unpack};
+use crate::store::Leadership;
 use crate::store::committer::{AfterCommit, Committed};
 use crate::store::record::Effect;
-use crate::store::Leadership;
 
 /// Commits whose effects wait to be published, at most; beyond that the relay finds them in the table.
 const COMMITS: usize = 1024;
@@ -47,7 +47,14 @@ impl Outlet {
     /// An outlet, and what comes out of it.
     pub fn new() -> (Arc<Self>, Committing) {
         let (effects, committing) = mpsc::channel(COMMITS);
-        (Arc::new(Self { effects, messages: Arc::default(), due: Arc::default() }), committing)
+        (
+            Arc::new(Self {
+                effects,
+                messages: Arc::default(),
+                due: Arc::default(),
+            }),
+            committing,
+        )
     }
 
     /// For the committer.
@@ -90,7 +97,11 @@ impl Relay {
                 () = stop.cancelled() => None,
             };
             let Some(effects) = effects else { break };
-            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let slot = slots
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
             let relay = self.clone();
             tracker.spawn(async move {
                 relay.publish(effects).await;
@@ -132,7 +143,11 @@ impl Relay {
 
     async fn look(&self, forgotten: bool) -> Result<(), EngineError> {
         let store = self.engine.store();
-        let fired = store.due_deadlines(BATCH).await?.into_iter().map(|due| self.engine.fire(due));
+        let fired = store
+            .due_deadlines(BATCH)
+            .await?
+            .into_iter()
+            .map(|due| self.engine.fire(due));
         for fired in join_all(fired).await {
             if fired? {
                 metrics::counter!("deadlines_fired_total").increment(1);
@@ -158,7 +173,10 @@ impl Relay {
         if forgotten {
             let effects = store.forgotten_effects(BATCH).await?;
             if !effects.is_empty() {
-                warn!("{} tasks were published long ago and nobody ended them: published again", effects.len());
+                warn!(
+                    "{} tasks were published long ago and nobody ended them: published again",
+                    effects.len()
+                );
                 self.publish(effects).await;
             }
         }
@@ -175,7 +193,10 @@ impl Relay {
                 None => alone.push(vec![effect]),
             }
         }
-        let orders = by_order.into_values().chain(alone).map(|effects| self.publish_in_order(effects));
+        let orders = by_order
+            .into_values()
+            .chain(alone)
+            .map(|effects| self.publish_in_order(effects));
         let mut sent = Vec::new();
         let mut all = true;
         for (confirmed, failed) in join_all(orders).await {

@@ -20,12 +20,11 @@ mod sql;
 mod unit;
 mod versions;
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value as Json;
-use tokio::sync::RwLock;
 use uuid::Uuid;
 use waybill_domain::OrderId;
 
@@ -38,9 +37,9 @@ pub use dead::DeadFilter;
 pub use due::{DueDeadline, Lag};
 pub use leader::Leadership;
 pub use migrate::MigrateError;
+pub use orders::{LogEntry, OrderFilter, Stored};
 pub use processes::Process;
 pub use queries::CasePage;
-pub use orders::{LogEntry, OrderFilter, Stored};
 pub use unit::{Needs, Unit, Writes};
 
 /// Namespace of the ids that are derived.
@@ -73,22 +72,39 @@ const CLOCK_SAMPLE: Duration = Duration::from_secs(5);
 impl Store {
     /// On this database, with these keys. `offset` moves the clock, in tests.
     pub async fn open(db: Db, crypt: Arc<Crypt>, offset: TimeDelta) -> Result<Self, DbError> {
-        let sample = ClockSample { database: db.clock().await?, read_at: Instant::now() };
-        Ok(Self { db, crypt, clock: Arc::new(RwLock::new(sample)), offset })
+        let sample = ClockSample {
+            database: db.clock().await?,
+            read_at: Instant::now(),
+        };
+        Ok(Self {
+            db,
+            crypt,
+            clock: Arc::new(RwLock::new(sample)),
+            offset,
+        })
     }
 
     /// The database's clock (plus the offset of tests), to the microsecond. Every deadline is armed and fired by it.
     pub async fn now(&self) -> Result<DateTime<Utc>, DbError> {
-        let sample = *self.clock.read().await;
-        let age = sample.read_at.elapsed();
-        let now = if age < CLOCK_SAMPLE {
-            sample.database + age
-        } else {
+        if self.sample().read_at.elapsed() >= CLOCK_SAMPLE {
             let database = self.db.clock().await?;
-            *self.clock.write().await = ClockSample { database, read_at: Instant::now() };
-            database
-        };
-        Ok((now + self.offset).trunc_subsecs(6))
+            let sample = ClockSample {
+                database,
+                read_at: Instant::now(),
+            };
+            *self.clock.write().expect("nothing panics while it holds this") = sample;
+        }
+        Ok(self.estimated_now())
+    }
+
+    /// The same without asking: the newest sample of the database's clock, carried on.
+    pub fn estimated_now(&self) -> DateTime<Utc> {
+        let sample = self.sample();
+        (sample.database + sample.read_at.elapsed() + self.offset).trunc_subsecs(6)
+    }
+
+    fn sample(&self) -> ClockSample {
+        *self.clock.read().expect("nothing panics while it holds this")
     }
 
     /// The database, for `doctor` and tests.

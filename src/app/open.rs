@@ -68,7 +68,10 @@ impl OpenError {
 pub async fn open_store(settings: &Settings, own: bool) -> Result<Store, OpenError> {
     let db = open_database(settings, own).await?;
     db.check_migrations().await?;
-    let keys = settings.data_keys.as_ref().ok_or(OpenError::Missing("WAYBILL_DATA_KEY"))?;
+    let keys = settings
+        .data_keys
+        .as_ref()
+        .ok_or(OpenError::Missing("WAYBILL_DATA_KEY"))?;
     let keys = keys.0.iter().map(DataKey::duplicate).collect();
     Ok(Store::open(db, Arc::new(Crypt::new(keys)), TimeDelta::zero()).await?)
 }

@@ -34,7 +34,11 @@ pub struct DeliveryPartners {
 impl DeliveryPartners {
     /// As the settings say.
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
-        match settings.partners.as_ref().ok_or(OpenError::Missing("WAYBILL_PARTNERS"))? {
+        match settings
+            .partners
+            .as_ref()
+            .ok_or(OpenError::Missing("WAYBILL_PARTNERS"))?
+        {
             Partners::Simulator => {
                 let mut options = SimulatorOptions::honest(random_secret().1);
                 options.fail = 0.03;
@@ -56,9 +60,15 @@ impl DeliveryPartners {
         let failed = |error: &dyn std::fmt::Display| OpenError::Partners(format!("the simulator: {error}"));
         let simulator = Simulator::start(options).await.map_err(|error| failed(&error))?;
         let partner = PartnerSettings::standard(simulator.base_url());
-        let calls = PartnersSettings { partners: [(SIMULATED.to_owned(), partner)].into(), default: SIMULATED.to_owned() };
+        let calls = PartnersSettings {
+            partners: [(SIMULATED.to_owned(), partner)].into(),
+            default: SIMULATED.to_owned(),
+        };
         let key = Key::parse("sim", &text).map_err(|error| failed(&error))?;
-        let trust = Trust { keys: vec![key], tolerance: DEFAULT_TOLERANCE };
+        let trust = Trust {
+            keys: vec![key],
+            tolerance: DEFAULT_TOLERANCE,
+        };
         Ok(Self {
             calls: Arc::new(Calls::new(&calls).map_err(|error| failed(&error))?),
             keys: Arc::new(PartnerKeys::new([(SIMULATED.to_owned(), trust)]).map_err(|error| failed(&error))?),

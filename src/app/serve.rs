@@ -18,7 +18,12 @@ pub(super) fn start(app: &App, settings: &Settings, listener: TcpListener) -> Re
     let alive = move || !stopping.is_cancelled();
     let readiness = Readiness::new(app.engine.store().clone(), alive, app.stop.clone());
     let metrics = telemetry::install_metrics().map_err(|error| OpenError::Metrics(error.to_string()))?;
-    let handlers = api::App { engine: app.engine.clone(), auth: Arc::new(auth), readiness, metrics };
+    let handlers = api::App {
+        engine: app.engine.clone(),
+        auth: Arc::new(auth),
+        readiness,
+        metrics,
+    };
     let inbox = Arc::new(app.engine.clone());
     let webhooks = waybill_webhooks::router(app.partners.keys.clone(), inbox, Arc::new(Utc::now));
     let router = api::router(handlers, webhooks);

@@ -6,33 +6,21 @@ use tracing::info;
 use super::Failure;
 use super::banner::Banner;
 use super::failure::{DONE, FORCED};
-use crate::app::{App, Does};
+use crate::app::{App, Does, Work};
 use crate::config::{Role, Settings};
 
-/// Runs a process in that role.
-pub(super) async fn run(role: Role) -> Result<u8, Failure> {
+/// Runs a process in that role; a worker consumes what `work` says.
+pub(super) async fn run(role: Role, work: Work) -> Result<u8, Failure> {
     let (name, does) = match role {
         Role::Serve => (
             "serve",
             Does {
                 serve: true,
-                work: false,
+                work: Work::Nothing,
             },
         ),
-        Role::Work => (
-            "work",
-            Does {
-                serve: false,
-                work: true,
-            },
-        ),
-        _ => (
-            "all",
-            Does {
-                serve: true,
-                work: true,
-            },
-        ),
+        Role::Work => ("work", Does { serve: false, work }),
+        _ => ("all", Does { serve: true, work }),
     };
     let settings = Settings::from_environment(role)?;
     super::logging::start(&settings)?;

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::DataKey;
 
 const DATA_KEY: &str = "0001020304050607080910111213141516171819202122232425262728293031";
 const JWT_KEY: &str = "a development secret of 40 characters...";

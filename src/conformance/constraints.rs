@@ -85,7 +85,9 @@ const TABLES: [&str; 5] = ["instances", "delivery_orders", "transitions", "effec
 async fn save(fixture: &Fixture) -> Vec<String> {
     let mut tx = fixture.db.tx().await.unwrap();
     for table in TABLES {
-        tx.execute(&format!("CREATE TABLE saved_{table} AS SELECT * FROM {table}"), vec![]).await.unwrap();
+        tx.execute(&format!("CREATE TABLE saved_{table} AS SELECT * FROM {table}"), vec![])
+            .await
+            .unwrap();
     }
     tx.commit().await.unwrap();
     TABLES.iter().map(|table| format!("saved_{table}")).collect()
@@ -93,13 +95,33 @@ async fn save(fixture: &Fixture) -> Vec<String> {
 
 async fn restore(fixture: &Fixture, saved: Vec<String>) {
     let mut tx = fixture.db.tx().await.unwrap();
-    for table in ["effects", "transitions", "deadlines", "delivery_orders", "instances", "inbox"] {
-        let kept = if table == "deadlines" { "CREATE TABLE saved_deadlines AS SELECT * FROM deadlines" } else { "SELECT 1" };
+    for table in [
+        "effects",
+        "transitions",
+        "deadlines",
+        "delivery_orders",
+        "instances",
+        "inbox",
+    ] {
+        let kept = if table == "deadlines" {
+            "CREATE TABLE saved_deadlines AS SELECT * FROM deadlines"
+        } else {
+            "SELECT 1"
+        };
         tx.execute(kept, vec![]).await.unwrap();
         tx.execute(&format!("DELETE FROM {table}"), vec![]).await.unwrap();
     }
-    for table in ["instances", "delivery_orders", "transitions", "effects", "inbox", "deadlines"] {
-        tx.execute(&format!("INSERT INTO {table} SELECT * FROM saved_{table}"), vec![]).await.unwrap();
+    for table in [
+        "instances",
+        "delivery_orders",
+        "transitions",
+        "effects",
+        "inbox",
+        "deadlines",
+    ] {
+        tx.execute(&format!("INSERT INTO {table} SELECT * FROM saved_{table}"), vec![])
+            .await
+            .unwrap();
     }
     for table in saved.iter().map(String::as_str).chain(["saved_deadlines"]) {
         tx.execute(&format!("DROP TABLE {table}"), vec![]).await.unwrap();

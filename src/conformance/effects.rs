@@ -11,7 +11,11 @@ use crate::engine::confirmation::Received;
 use crate::store::effect_id;
 
 fn booking() -> Finish {
-    Finish::Booked(Booking { partner: "standard".to_owned(), id: "B-1".to_owned(), tracking_url: None })
+    Finish::Booked(Booking {
+        partner: "standard".to_owned(),
+        id: "B-1".to_owned(),
+        tracking_url: None,
+    })
 }
 
 on_both! {

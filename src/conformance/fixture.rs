@@ -27,7 +27,9 @@ pub(super) struct Fixture {
 impl Fixture {
     pub(super) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let db = Db::sqlite(&folder.path().join("waybill.db")).await.expect("a database file");
+        let db = Db::sqlite(&folder.path().join("waybill.db"))
+            .await
+            .expect("a database file");
         Self::on(db, Some(folder)).await
     }
 
@@ -36,20 +38,36 @@ impl Fixture {
             .expect("WAYBILL_TEST_POSTGRES_URL: run `make test`, which starts the services");
         let name = format!("waybill_{}", Uuid::new_v4().simple());
         let admin = sqlx::PgPool::connect(&url).await.expect("PostgreSQL answers");
-        admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.expect("a database of its own");
+        admin
+            .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .await
+            .expect("a database of its own");
         admin.close().await;
-        let options = sqlx::postgres::PgConnectOptions::from_str(&url).expect("a URL").database(&name);
+        let options = sqlx::postgres::PgConnectOptions::from_str(&url)
+            .expect("a URL")
+            .database(&name);
         let url = sqlx::ConnectOptions::to_url_lossy(&options).to_string();
-        let db = Db::postgres(&SecretString::from(url), None).await.expect("PostgreSQL answers");
+        let db = Db::postgres(&SecretString::from(url), None)
+            .await
+            .expect("PostgreSQL answers");
         Self::on(db, None).await
     }
 
     async fn on(db: Db, folder: Option<tempfile::TempDir>) -> Self {
         db.migrate().await.expect("migrations apply");
-        let key = DataKey { id: "k1".to_owned(), key: SecretBox::new(Box::new([7; 32])) };
+        let key = DataKey {
+            id: "k1".to_owned(),
+            key: SecretBox::new(Box::new([7; 32])),
+        };
         let crypt = Arc::new(Crypt::new(vec![key]));
         let engine = start(&db, &crypt, TimeDelta::zero(), false).await;
-        Self { engine, db, crypt, local: false, _folder: folder }
+        Self {
+            engine,
+            db,
+            crypt,
+            local: false,
+            _folder: folder,
+        }
     }
 
     /// The same database, later.
@@ -73,9 +91,15 @@ impl Fixture {
         let id = self.order(ordering).await;
         let way: &[(&str, Json)] = match state {
             "CREATED" => &[],
-            "PICKED_UP" => &[("PARTNER_PICKED_UP", json!({ "partner_order_number": format!("N-{ordering}") }))],
+            "PICKED_UP" => &[(
+                "PARTNER_PICKED_UP",
+                json!({ "partner_order_number": format!("N-{ordering}") }),
+            )],
             "DELIVERED" => &[
-                ("PARTNER_PICKED_UP", json!({ "partner_order_number": format!("N-{ordering}") })),
+                (
+                    "PARTNER_PICKED_UP",
+                    json!({ "partner_order_number": format!("N-{ordering}") }),
+                ),
                 ("PARTNER_DELIVERED", Json::Null),
             ],
             "PENDING_BY_OPERATOR" => &[("PARTNER_FAILED", json!({ "failure_reason": "LOST" }))],
@@ -89,11 +113,20 @@ impl Fixture {
     }
 
     pub(super) async fn report(&self, id: OrderId, event: &str, fields: Json) -> Answer {
-        self.engine.report(report(id, event, fields, &Uuid::new_v4().to_string())).await.expect("the store answers")
+        self.engine
+            .report(report(id, event, fields, &Uuid::new_v4().to_string()))
+            .await
+            .expect("the store answers")
     }
 
     pub(super) async fn state(&self, id: OrderId) -> String {
-        let order = self.engine.store().order(id).await.expect("the store answers").expect("the order exists");
+        let order = self
+            .engine
+            .store()
+            .order(id)
+            .await
+            .expect("the store answers")
+            .expect("the order exists");
         order.loaded.order.state.to_string()
     }
 
@@ -107,25 +140,46 @@ impl Fixture {
     pub(super) async fn store_callback(&self, event_id: &str, kind: &str, data: Json) -> (Stored, Uuid) {
         let body = json!({ "type": kind, "timestamp": "2026-11-20T11:00:00Z", "data": data }).to_string();
         let stored = self.engine.store_body(event_id, &body).await;
-        let row = self.db.row("SELECT callback_id FROM callbacks WHERE event_id = $1", vec![event_id.into()]).await;
+        let row = self
+            .db
+            .row(
+                "SELECT callback_id FROM callbacks WHERE event_id = $1",
+                vec![event_id.into()],
+            )
+            .await;
         let row = row.expect("the store answers").expect("the callback is stored");
         (stored, row.uuid("callback_id").expect("an id"))
     }
 
     pub(super) async fn callback_state(&self, id: Uuid) -> String {
-        let callback = self.engine.store().callback(id).await.expect("the store answers").expect("it is stored");
+        let callback = self
+            .engine
+            .store()
+            .callback(id)
+            .await
+            .expect("the store answers")
+            .expect("it is stored");
         callback.state.as_str().to_owned()
     }
 
     pub(super) async fn count(&self, sql: &str) -> i64 {
-        let row = self.db.row(sql, vec![]).await.expect("the store answers").expect("a count");
+        let row = self
+            .db
+            .row(sql, vec![])
+            .await
+            .expect("the store answers")
+            .expect("a count");
         row.int("count").expect("a number")
     }
 
     pub(super) async fn audit(&self) -> Audit {
         let template = self.engine.template().clone();
         let graphs = |machine: &str, version| template.graph(machine, waybill_domain::GraphVersion(version)).cloned();
-        self.engine.store().audit(graphs, |_| {}).await.expect("the store answers")
+        self.engine
+            .store()
+            .audit(graphs, |_| {})
+            .await
+            .expect("the store answers")
     }
 
     pub(super) async fn assert_sound(&self) {
@@ -156,7 +210,9 @@ impl StoreBody for Engine {
 }
 
 pub(super) async fn start(db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta, local: bool) -> Engine {
-    let store = Store::open(db.clone(), crypt.clone(), offset).await.expect("the store opens");
+    let store = Store::open(db.clone(), crypt.clone(), offset)
+        .await
+        .expect("the store opens");
     let outside = Outside {
         queue: "waybill".to_owned(),
         default_partner: "standard".to_owned(),
@@ -165,14 +221,14 @@ pub(super) async fn start(db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta, local:
         local,
     };
     let template = Arc::new(Template::shipped().clone());
-    let (engine, _) = Engine::start(store, template, outside, Arc::new(|_, _| ())).await.expect("the engine starts");
+    let (engine, _) = Engine::start(store, template, outside, Arc::new(|_, _| ()))
+        .await
+        .expect("the engine starts");
     engine
 }
 
 pub(super) fn paid(ordering: &str) -> Paid {
-    let address = |name: &str| {
-        json!({ "name": name, "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE" })
-    };
+    let address = |name: &str| json!({ "name": name, "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE" });
     Paid {
         key: format!("evt-{ordering}"),
         occurred_at: Utc::now(),
@@ -180,8 +236,14 @@ pub(super) fn paid(ordering: &str) -> Paid {
         ordering_id: ordering.to_owned(),
         customer_id: "cus-1".to_owned(),
         locale: "de".to_owned(),
-        amount: Amount { minor_units: 4599, currency: "EUR".to_owned() },
-        addresses: Some(Addresses { pickup: address("Bookstore Mitte"), dropoff: address("A. Reader") }),
+        amount: Amount {
+            minor_units: 4599,
+            currency: "EUR".to_owned(),
+        },
+        addresses: Some(Addresses {
+            pickup: address("Bookstore Mitte"),
+            dropoff: address("A. Reader"),
+        }),
         physical_items: vec![json!({ "sku": "b-1", "title": "A book", "quantity": 1, "format": "physical" })],
         data: json!({ "payment_id": format!("pay-{ordering}"), "ordering_id": ordering }),
     }
@@ -193,7 +255,10 @@ pub(super) fn refunded(ordering: &str, minor_units: i64) -> Refunded {
         occurred_at: Utc::now(),
         payment_id: format!("pay-{ordering}"),
         ordering_id: ordering.to_owned(),
-        amount: Amount { minor_units, currency: "EUR".to_owned() },
+        amount: Amount {
+            minor_units,
+            currency: "EUR".to_owned(),
+        },
         data: json!({ "payment_id": format!("pay-{ordering}"), "minor_units": minor_units }),
     }
 }
@@ -209,7 +274,10 @@ pub(super) fn report(id: OrderId, event: &str, fields: Json, key: &str) -> Repor
         event: event.into(),
         fields,
         extra,
-        actor: Actor { role, id: "somebody".to_owned() },
+        actor: Actor {
+            role,
+            id: "somebody".to_owned(),
+        },
         key: key.to_owned(),
         if_revision: None,
         occurred_at: None,

@@ -16,8 +16,14 @@ struct Call {
     answer: Answer,
 }
 
-const EVENTS: [&str; 6] =
-    ["PARTNER_PICKED_UP", "PARTNER_DELIVERED", "PARTNER_FAILED", "CANCELLED", "CUSTOMER_CONFIRMED", "OPERATOR_ESCALATED"];
+const EVENTS: [&str; 6] = [
+    "PARTNER_PICKED_UP",
+    "PARTNER_DELIVERED",
+    "PARTNER_FAILED",
+    "CANCELLED",
+    "CUSTOMER_CONFIRMED",
+    "OPERATOR_ESCALATED",
+];
 
 async fn call(engine: Engine, id: OrderId, event: &'static str) -> Call {
     let fields = match event {
@@ -27,8 +33,16 @@ async fn call(engine: Engine, id: OrderId, event: &'static str) -> Call {
         _ => json!({}),
     };
     let began = std::time::Instant::now();
-    let answer = engine.report(report(id, event, fields, &Uuid::new_v4().to_string())).await.expect("the store answers");
-    Call { began, ended: std::time::Instant::now(), event, answer }
+    let answer = engine
+        .report(report(id, event, fields, &Uuid::new_v4().to_string()))
+        .await
+        .expect("the store answers");
+    Call {
+        began,
+        ended: std::time::Instant::now(),
+        event,
+        answer,
+    }
 }
 
 /// Whether some order of the calls, one after the other and none before one that had ended when it began, gives these answers.
@@ -45,9 +59,21 @@ fn is_linearizable(log: &[waybill_domain::Transition], graph: &waybill_domain::G
     applied.sort_by_key(|(revision, _)| *revision);
     let in_real_time = applied.windows(2).all(|pair| pair[0].1.began <= pair[1].1.ended);
     let fits = |call: &Call| {
-        let Answer::Refused(refusal) = &call.answer else { return true };
-        let first = applied.iter().filter(|(_, it)| it.ended < call.began).map(|(revision, _)| *revision).max().unwrap_or(1);
-        let last = applied.iter().filter(|(_, it)| it.began < call.ended).map(|(revision, _)| *revision).max().unwrap_or(1);
+        let Answer::Refused(refusal) = &call.answer else {
+            return true;
+        };
+        let first = applied
+            .iter()
+            .filter(|(_, it)| it.ended < call.began)
+            .map(|(revision, _)| *revision)
+            .max()
+            .unwrap_or(1);
+        let last = applied
+            .iter()
+            .filter(|(_, it)| it.began < call.ended)
+            .map(|(revision, _)| *revision)
+            .max()
+            .unwrap_or(1);
         (first..=last).any(|revision| {
             let rows = log.iter().take_while(|row| row.revision.0 <= revision);
             let order = DeliveryOrder::replay(rows, graph.version()).expect("a log begins with a birth");

@@ -7,7 +7,6 @@ use serde_json::{Value as Json, json};
 /// An ordering that is paid for.
 #[derive(Debug, Clone)]
 pub(super) struct Basket {
-    pub(super) ordering_id: String,
     pub(super) kind: Kind,
     /// Its payment is told twice.
     pub(super) twice: bool,
@@ -46,7 +45,6 @@ impl Basket {
             _ => Kind::Mixed,
         };
         let twice = random.random_bool(0.05);
-        let ordering_id = format!("ord-{number}");
         let book = json!({ "sku": "b-1", "title": "A printed book", "quantity": random.random_range(1..4), "format": "physical" });
         let ebook = json!({ "sku": "e-1", "title": "An e-book", "quantity": 1, "format": "ebook" });
         let items = match kind {
@@ -61,7 +59,7 @@ impl Basket {
             "occurred_at": chrono::Utc::now(),
             "data": {
                 "payment_id": format!("pay-{number}"),
-                "ordering_id": ordering_id,
+                "ordering_id": format!("ord-{number}"),
                 "customer_id": format!("cus-{}", number % 40),
                 "locale": locale,
                 "amount": { "minor_units": 1999, "currency": "EUR" },
@@ -73,6 +71,6 @@ impl Basket {
                 "items": items,
             },
         });
-        Self { ordering_id, kind, twice, event }
+        Self { kind, twice, event }
     }
 }

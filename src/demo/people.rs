@@ -51,7 +51,10 @@ impl People {
     pub(super) fn employ(app: &App, token: &str) -> anyhow::Result<Self> {
         let people = Self {
             transport: app.transport.clone(),
-            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(Duration::from_secs(5))
+                .build()?,
             base: app.public_url.clone(),
             token: token.to_owned(),
             seen: Shared::default(),
@@ -60,8 +63,14 @@ impl People {
         };
         for queue in ["notifications", "oms"] {
             let (transport, handler, stop) = (people.transport.clone(), Arc::new(people.clone()), people.stop.clone());
-            let queue = Queue { name: queue.to_owned(), bindings: vec![], prefetch: 8 };
-            people.at_work.spawn(async move { transport.consume(queue, handler, stop).await });
+            let queue = Queue {
+                name: queue.to_owned(),
+                bindings: vec![],
+                prefetch: 8,
+            };
+            people
+                .at_work
+                .spawn(async move { transport.consume(queue, handler, stop).await });
         }
         Ok(people)
     }
@@ -81,7 +90,10 @@ impl People {
                 let message = Message {
                     exchange: "payments".to_owned(),
                     routing_key: "payment.succeeded".to_owned(),
-                    properties: Properties { content_type: Some("application/json".to_owned()), ..Properties::default() },
+                    properties: Properties {
+                        content_type: Some("application/json".to_owned()),
+                        ..Properties::default()
+                    },
                     headers: BTreeMap::new(),
                     body: basket.event.to_string().into_bytes(),
                 };
@@ -95,8 +107,14 @@ impl People {
     /// The operator works through the open cases: new deliveries for what failed, a word with customers who miss their books.
     pub(super) async fn operate(&self) -> anyhow::Result<()> {
         let cases = self.get("/v1/operator-cases?state=open").await?;
-        for case in cases["items"].as_array().into_iter().flatten().filter(|case| case["kind"] == "pending") {
-            let (Some(case_id), Some(order)) = (case["case_id"].as_str(), case["order"]["delivery_order_id"].as_str()) else {
+        for case in cases["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|case| case["kind"] == "pending")
+        {
+            let (Some(case_id), Some(order)) = (case["case_id"].as_str(), case["order"]["delivery_order_id"].as_str())
+            else {
                 continue;
             };
             let disputed = case["reason"] == "CUSTOMER_DISPUTED";
@@ -105,8 +123,10 @@ impl People {
             } else {
                 json!({ "event": "REDELIVERY_ARRANGED", "fields": { "note": "customer was called" } })
             };
-            self.post(&format!("/v1/operator-cases/{case_id}/claim"), &json!({}), case_id).await?;
-            self.post(&format!("/v1/delivery-orders/{order}/events"), &event, case_id).await?;
+            self.post(&format!("/v1/operator-cases/{case_id}/claim"), &json!({}), case_id)
+                .await?;
+            self.post(&format!("/v1/delivery-orders/{order}/events"), &event, case_id)
+                .await?;
             let mut seen = self.seen.lock().expect("nothing panics while it holds this");
             seen.receipts += u64::from(disputed);
             seen.redeliveries += u64::from(!disputed);
@@ -115,14 +135,31 @@ impl People {
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<Json> {
-        let answer = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await?;
-        Ok(answer.error_for_status().with_context(|| format!("GET {path}"))?.json().await?)
+        let answer = self
+            .http
+            .get(format!("{}{path}", self.base))
+            .bearer_auth(&self.token)
+            .send()
+            .await?;
+        Ok(answer
+            .error_for_status()
+            .with_context(|| format!("GET {path}"))?
+            .json()
+            .await?)
     }
 
     async fn post(&self, path: &str, body: &Json, key: &str) -> anyhow::Result<Json> {
-        let request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.token).header("Idempotency-Key", key);
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .bearer_auth(&self.token)
+            .header("Idempotency-Key", key);
         let answer = request.json(body).send().await?;
-        Ok(answer.error_for_status().with_context(|| format!("POST {path}"))?.json().await?)
+        Ok(answer
+            .error_for_status()
+            .with_context(|| format!("POST {path}"))?
+            .json()
+            .await?)
     }
 
     /// A customer reads a notice, and answers where it asks.
@@ -133,11 +170,30 @@ impl People {
             let order = notice["delivery_order_id"].as_str().unwrap_or_default();
             let disputes = order.bytes().map(usize::from).sum::<usize>().is_multiple_of(DISPUTES);
             let word = if disputes { "no" } else { "yes" };
-            let answer = self.http.post(url).header("content-type", "application/x-www-form-urlencoded");
-            answer.body(format!("received={word}")).send().await?.error_for_status()?;
-            *self.seen.lock().expect("nothing panics while it holds this").answers.entry(word).or_default() += 1;
+            let answer = self
+                .http
+                .post(url)
+                .header("content-type", "application/x-www-form-urlencoded");
+            answer
+                .body(format!("received={word}"))
+                .send()
+                .await?
+                .error_for_status()?;
+            *self
+                .seen
+                .lock()
+                .expect("nothing panics while it holds this")
+                .answers
+                .entry(word)
+                .or_default() += 1;
         }
-        *self.seen.lock().expect("nothing panics while it holds this").notices.entry(kind).or_default() += 1;
+        *self
+            .seen
+            .lock()
+            .expect("nothing panics while it holds this")
+            .notices
+            .entry(kind)
+            .or_default() += 1;
         Ok(())
     }
 }
@@ -145,10 +201,21 @@ impl People {
 #[async_trait]
 impl Handler for People {
     async fn handle(&self, delivery: Delivery) -> Verdict {
-        let Ok(request) = Request::decode(&delivery.message) else { return Verdict::Ack };
+        let Ok(request) = Request::decode(&delivery.message) else {
+            return Verdict::Ack;
+        };
         if delivery.queue == "oms" {
-            let order = request.kwargs["delivery_order_id"].as_str().unwrap_or_default().to_owned();
-            *self.seen.lock().expect("nothing panics while it holds this").told.entry(order).or_default() += 1;
+            let order = request.kwargs["delivery_order_id"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            *self
+                .seen
+                .lock()
+                .expect("nothing panics while it holds this")
+                .told
+                .entry(order)
+                .or_default() += 1;
             return Verdict::Ack;
         }
         match self.read_notice(&request.kwargs).await {

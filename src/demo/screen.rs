@@ -14,7 +14,14 @@ pub(super) struct Screen {
 
 /// The states in the order of their lives.
 const STATES: [&str; 8] = [
-    "CREATED", "PICKED_UP", "DELIVERED", "DELIVERY_CONFIRMED", "DELIVERY_FAILED", "PENDING_BY_OPERATOR", "REPLACED", "CANCELLED",
+    "CREATED",
+    "PICKED_UP",
+    "DELIVERED",
+    "DELIVERY_CONFIRMED",
+    "DELIVERY_FAILED",
+    "PENDING_BY_OPERATOR",
+    "REPLACED",
+    "CANCELLED",
 ];
 /// Orders that one character of a bar stands for.
 const PER_CELL: i64 = 4;
@@ -23,19 +30,39 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 impl Screen {
     pub(super) fn new() -> Self {
-        Self { terminal: std::io::stdout().is_terminal(), lines: 0, printed: None }
+        Self {
+            terminal: std::io::stdout().is_terminal(),
+            lines: 0,
+            printed: None,
+        }
     }
 
     pub(super) fn show(&mut self, verdict: &Verdict, elapsed: Duration) -> std::io::Result<()> {
-        let count = |state: &str| verdict.states.iter().find(|(name, _)| name == state).map_or(0, |(_, count)| *count);
+        let count = |state: &str| {
+            verdict
+                .states
+                .iter()
+                .find(|(name, _)| name == state)
+                .map_or(0, |(_, count)| *count)
+        };
         let mut out = std::io::stdout().lock();
         if !self.terminal {
             if self.printed.is_some_and(|at| at.elapsed() < PAUSE) {
                 return Ok(());
             }
             self.printed = Some(Instant::now());
-            let counts: Vec<_> = STATES.iter().filter(|state| count(state) > 0).map(|state| format!("{state} {}", count(state))).collect();
-            return writeln!(out, "{:5.1} s  {}  | breaker {}", elapsed.as_secs_f64(), counts.join("  "), verdict.breaker);
+            let counts: Vec<_> = STATES
+                .iter()
+                .filter(|state| count(state) > 0)
+                .map(|state| format!("{state} {}", count(state)))
+                .collect();
+            return writeln!(
+                out,
+                "{:5.1} s  {}  | breaker {}",
+                elapsed.as_secs_f64(),
+                counts.join("  "),
+                verdict.breaker
+            );
         }
         if self.lines > 0 {
             write!(out, "\x1b[{}A", self.lines)?;
@@ -45,7 +72,13 @@ impl Screen {
             let bar = "█".repeat(usize::try_from((count + PER_CELL - 1) / PER_CELL).unwrap_or(0));
             writeln!(out, "\x1b[2K  {state:<20} {count:>5}  {bar}")?;
         }
-        writeln!(out, "\x1b[2K  {:.1} s · partner's breaker {} · open cases {}", elapsed.as_secs_f64(), verdict.breaker, verdict.open_cases)?;
+        writeln!(
+            out,
+            "\x1b[2K  {:.1} s · partner's breaker {} · open cases {}",
+            elapsed.as_secs_f64(),
+            verdict.breaker,
+            verdict.open_cases
+        )?;
         self.lines = STATES.len() + 1;
         out.flush()
     }

@@ -37,7 +37,10 @@ impl Verdict {
         let store = app.engine.store();
         let mut orderings: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         let mut terminal = Vec::new();
-        let mut filter = OrderFilter { limit: 500, ..OrderFilter::default() };
+        let mut filter = OrderFilter {
+            limit: 500,
+            ..OrderFilter::default()
+        };
         loop {
             let page = store.orders(&filter).await?;
             let Some(last) = page.last() else { break };
@@ -56,14 +59,31 @@ impl Verdict {
         for basket in baskets {
             *kinds.entry(basket.kind).or_default() += 1;
         }
-        let states = app.partners.calls.status().into_iter().map(|status| status.breaker.state);
+        let states = app
+            .partners
+            .calls
+            .status()
+            .into_iter()
+            .map(|status| status.breaker.state);
         let breaker = states.fold("closed", |worst, state| match (worst, state) {
             (_, BreakerState::Open) | ("open", _) => "open",
             (_, BreakerState::HalfOpen) | ("half open", _) => "half open",
             _ => "closed",
         });
-        let partner = app.partners.simulator.lock().await.as_ref().map(|simulator| simulator.summary());
-        let waiting = store.lag().await?.waiting + store.count_messages().await?.iter().map(|(_, count)| count).sum::<i64>();
+        let partner = app
+            .partners
+            .simulator
+            .lock()
+            .await
+            .as_ref()
+            .map(|simulator| simulator.summary());
+        let waiting = store.lag().await?.waiting
+            + store
+                .count_messages()
+                .await?
+                .iter()
+                .map(|(_, count)| count)
+                .sum::<i64>();
         let states = store.count_states().await?;
         let open_cases = store.count_open_cases().await?;
         let seen = people.seen.lock().expect("nothing panics while it holds this");
@@ -87,7 +107,11 @@ impl Verdict {
     }
 
     fn to_deliver(&self) -> u64 {
-        self.kinds.iter().filter(|(kind, _)| **kind != Kind::EBook).map(|(_, count)| count).sum()
+        self.kinds
+            .iter()
+            .filter(|(kind, _)| **kind != Kind::EBook)
+            .map(|(_, count)| count)
+            .sum()
     }
 
     fn orders(&self) -> u64 {
@@ -101,7 +125,10 @@ impl Verdict {
             && self.terminal.len() as u64 == self.orders()
             && self.terminal.iter().all(|order| self.told.contains_key(order))
             && self.waiting == 0
-            && self.partner.as_ref().is_none_or(|partner| partner.callbacks_pending == 0)
+            && self
+                .partner
+                .as_ref()
+                .is_none_or(|partner| partner.callbacks_pending == 0)
     }
 
     /// Prints what came of it, and whether it is what it must be.
@@ -112,26 +139,68 @@ impl Verdict {
         let audit = store.audit(graphs, |_| {}).await?;
         let callbacks = store.count_callbacks().await?;
         let list = |counts: &mut dyn Iterator<Item = String>| counts.collect::<Vec<_>>().join(", ");
-        let mut row = |what: &str, text: String| println!("  {what:<24} {text}");
-        row("orderings paid", list(&mut self.kinds.iter().map(|(kind, count)| format!("{count} {}", kind.as_str()))));
+        let row = |what: &str, text: String| println!("  {what:<24} {text}");
+        row(
+            "orderings paid",
+            list(
+                &mut self
+                    .kinds
+                    .iter()
+                    .map(|(kind, count)| format!("{count} {}", kind.as_str())),
+            ),
+        );
         row("told twice", self.twice.to_string());
-        row("delivery orders", format!("{} ({} of them arranged anew by the operator)", self.orders(), self.redeliveries));
-        row("states", list(&mut self.states.iter().map(|(state, count)| format!("{count} {state}"))));
-        row("callbacks", list(&mut callbacks.iter().map(|(state, count)| format!("{count} {state}"))));
-        row("notices", list(&mut self.notices.iter().map(|(kind, count)| format!("{count} {kind}"))));
-        row("customers answered", list(&mut self.answers.iter().map(|(word, count)| format!("{count} {word}"))));
+        row(
+            "delivery orders",
+            format!(
+                "{} ({} of them arranged anew by the operator)",
+                self.orders(),
+                self.redeliveries
+            ),
+        );
+        row(
+            "states",
+            list(&mut self.states.iter().map(|(state, count)| format!("{count} {state}"))),
+        );
+        row(
+            "callbacks",
+            list(&mut callbacks.iter().map(|(state, count)| format!("{count} {state}"))),
+        );
+        row(
+            "notices",
+            list(&mut self.notices.iter().map(|(kind, count)| format!("{count} {kind}"))),
+        );
+        row(
+            "customers answered",
+            list(&mut self.answers.iter().map(|(word, count)| format!("{count} {word}"))),
+        );
         row("receipts established", self.receipts.to_string());
         row("order management told", format!("{} delivery orders", self.told.len()));
         if let Some(partner) = &self.partner {
-            row("the partner's ledger", format!("{} bookings, {} double", partner.bookings, partner.double_bookings));
+            row(
+                "the partner's ledger",
+                format!("{} bookings, {} double", partner.bookings, partner.double_bookings),
+            );
         }
         println!();
         let checks = [
-            ("every physical ordering has its delivery", self.orderings.len() as u64 == self.to_deliver()),
-            ("every one of them ended confirmed, once", self.orderings.values().all(|(_, confirmed)| *confirmed == 1)),
-            ("order management was told exactly once of each", self.terminal.iter().all(|order| self.told.get(order) == Some(&1))),
+            (
+                "every physical ordering has its delivery",
+                self.orderings.len() as u64 == self.to_deliver(),
+            ),
+            (
+                "every one of them ended confirmed, once",
+                self.orderings.values().all(|(_, confirmed)| *confirmed == 1),
+            ),
+            (
+                "order management was told exactly once of each",
+                self.terminal.iter().all(|order| self.told.get(order) == Some(&1)),
+            ),
             ("of nothing else", self.told.len() == self.terminal.len()),
-            ("the partner was booked once for each", self.partner.as_ref().is_none_or(|partner| partner.double_bookings == 0)),
+            (
+                "the partner was booked once for each",
+                self.partner.as_ref().is_none_or(|partner| partner.double_bookings == 0),
+            ),
             ("nothing is left over", self.waiting == 0 && self.is_settled()),
             ("the audit finds nothing", audit.violations == 0),
         ];
@@ -139,7 +208,10 @@ impl Verdict {
             println!("  {} {what}", if holds { "✓" } else { "✗" });
         }
         for finding in audit.findings.iter().take(10) {
-            println!("    {} {} {:?}: {}", finding.invariant, finding.subject, finding.sequence, finding.detail);
+            println!(
+                "    {} {} {:?}: {}",
+                finding.invariant, finding.subject, finding.sequence, finding.detail
+            );
         }
         let good = checks.iter().all(|(_, holds)| *holds);
         println!(

@@ -63,7 +63,13 @@ pub enum Answer {
 impl Engine {
     /// Reports an event about an order. Refusals are answered, not recorded.
     pub async fn report(&self, report: Report) -> Result<Answer, EngineError> {
-        Ok(self.committer.submit(TakeReport { core: self.core.clone(), report }).await?)
+        Ok(self
+            .committer
+            .submit(TakeReport {
+                core: self.core.clone(),
+                report,
+            })
+            .await?)
     }
 }
 
@@ -103,7 +109,9 @@ impl Command for TakeReport {
                 _ => Answer::KeyReused,
             };
         }
-        let Some(loaded) = unit.orders.get(&report.order_id) else { return Answer::NotFound };
+        let Some(loaded) = unit.orders.get(&report.order_id) else {
+            return Answer::NotFound;
+        };
         let revision = loaded.order.revision.0;
         if report.if_revision.is_some_and(|expected| expected != revision) {
             return Answer::Moved { revision };
@@ -116,7 +124,10 @@ impl Command for TakeReport {
             inferred: false,
             occurred_at: report.occurred_at.unwrap_or(unit.now),
         };
-        let reported = self.core.graph_in(unit, report.order_id).map(|graph| graph.accept_reported(&event.fields));
+        let reported = self
+            .core
+            .graph_in(unit, report.order_id)
+            .map(|graph| graph.accept_reported(&event.fields));
         if let Some(Err(refusal)) = reported {
             return Answer::Refused(refusal);
         }

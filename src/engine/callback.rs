@@ -24,8 +24,15 @@ const PATIENCE: TimeDelta = TimeDelta::hours(1);
 #[async_trait]
 impl Inbox for Engine {
     async fn store(&self, received: Received) -> Result<Stored, Unavailable> {
-        let command = Take { core: self.core.clone(), received, id: Uuid::now_v7() };
-        self.committer.submit(command).await.map_err(|error| Unavailable(error.to_string()))
+        let command = Take {
+            core: self.core.clone(),
+            received,
+            id: Uuid::now_v7(),
+        };
+        self.committer
+            .submit(command)
+            .await
+            .map_err(|error| Unavailable(error.to_string()))
     }
 }
 
@@ -47,7 +54,10 @@ impl Take {
         let message = Message {
             exchange: String::new(),
             routing_key: received.partner.clone(),
-            properties: Properties { message_id: Some(received.event_id.clone()), ..Properties::default() },
+            properties: Properties {
+                message_id: Some(received.event_id.clone()),
+                ..Properties::default()
+            },
             headers: received.headers.iter().map(header).collect(),
             body: received.body.to_vec(),
         };
@@ -59,7 +69,10 @@ impl Take {
             task_id: None,
             reason: "event-key-conflict".to_owned(),
             place: "webhook-id".to_owned(),
-            detail: format!("expected the content that {} had before, found another", received.event_id),
+            detail: format!(
+                "expected the content that {} had before, found another",
+                received.event_id
+            ),
             size: i64::try_from(received.body.len()).unwrap_or(i64::MAX),
             message: message::seal(&self.core.store, "quarantine", self.id, &message),
             digest: message::digest(&received.partner, &message),
@@ -75,7 +88,10 @@ impl Command for Take {
     fn needs(&self) -> Needs {
         Needs {
             callback_keys: BTreeSet::from([self.key()]),
-            inbox: vec![("callback", format!("{} {}", self.received.partner, self.received.event_id))],
+            inbox: vec![(
+                "callback",
+                format!("{} {}", self.received.partner, self.received.event_id),
+            )],
             ..Needs::default()
         }
     }
@@ -99,7 +115,11 @@ impl Command for Take {
             outcome: "stored".to_owned(),
             payload_hash: received.sha256.to_vec(),
         });
-        let place = Place { table: "callbacks", column: "body", row: &self.id.to_string() };
+        let place = Place {
+            table: "callbacks",
+            column: "body",
+            row: &self.id.to_string(),
+        };
         unit.writes.callbacks.push(Callback {
             callback_id: self.id,
             partner: received.partner.clone(),
@@ -127,19 +147,33 @@ impl Engine {
     /// Applies a stored callback: finds its order, lets the graph decide, and settles or parks it.
     pub async fn apply_callback(&self, callback_id: Uuid) -> Result<(), EngineError> {
         let store = &self.core.store;
-        let Some(callback) = store.callback(callback_id).await? else { return Ok(()) };
+        let Some(callback) = store.callback(callback_id).await? else {
+            return Ok(());
+        };
         if callback.state.is_settled() {
             return Ok(());
         }
-        let place = Place { table: "callbacks", column: "body", row: &callback_id.to_string() };
-        let body = store.crypt().open(place, &callback.body).map_err(|error| EngineError::Refused(error.to_string()))?;
+        let place = Place {
+            table: "callbacks",
+            column: "body",
+            row: &callback_id.to_string(),
+        };
+        let body = store
+            .crypt()
+            .open(place, &callback.body)
+            .map_err(|error| EngineError::Refused(error.to_string()))?;
         let adapter = self.core.outside.adapters.get(&callback.partner).copied();
         let translated = adapter.unwrap_or(waybill_webhooks::Adapter::Standard).translate(&body);
         let order_id = match &translated {
             Ok(report) => self.find_order(&callback.partner, report).await?,
             Err(_) => None,
         };
-        let command = Apply { core: self.core.clone(), callback, translated, order_id };
+        let command = Apply {
+            core: self.core.clone(),
+            callback,
+            translated,
+            order_id,
+        };
         Ok(self.committer.submit(command).await?)
     }
 
@@ -173,7 +207,11 @@ impl Command for Apply {
     type Answer = ();
 
     fn needs(&self) -> Needs {
-        let number = self.translated.as_ref().ok().and_then(|report| report.partner_order_number.clone());
+        let number = self
+            .translated
+            .as_ref()
+            .ok()
+            .and_then(|report| report.partner_order_number.clone());
         Needs {
             callbacks: BTreeSet::from([self.callback.callback_id]),
             effects: BTreeSet::from([self.callback.callback_id]),
@@ -185,13 +223,19 @@ impl Command for Apply {
 
     fn run(&self, unit: &mut Unit) {
         let id = self.callback.callback_id;
-        if unit.callbacks.get(&id).is_none_or(|callback| callback.state.is_settled()) {
+        if unit
+            .callbacks
+            .get(&id)
+            .is_none_or(|callback| callback.state.is_settled())
+        {
             return;
         }
         let Settled(state, detail) = self.settle(unit);
         let now = unit.now;
         let parked_until = self.callback.received_at + PATIENCE;
-        let Some(callback) = unit.callbacks.get_mut(&id) else { return };
+        let Some(callback) = unit.callbacks.get_mut(&id) else {
+            return;
+        };
         callback.state = state;
         callback.detail = detail;
         callback.order_id = self.order_id;
@@ -244,7 +288,14 @@ impl Apply {
         }
     }
 
-    fn refused(&self, unit: &mut Unit, id: OrderId, event: Event, report: &PartnerReport, refusal: &Refusal) -> Settled {
+    fn refused(
+        &self,
+        unit: &mut Unit,
+        id: OrderId,
+        event: Event,
+        report: &PartnerReport,
+        refusal: &Refusal,
+    ) -> Settled {
         let detail = Some(refusal.to_string());
         match refusal {
             Refusal::Duplicate { .. } => {
@@ -255,7 +306,9 @@ impl Apply {
                 self.core.note(unit, id, event);
                 Settled(CallbackState::Stale, detail)
             }
-            Refusal::Early { .. } if unit.now < self.callback.received_at + PATIENCE => Settled(CallbackState::Parked, detail),
+            Refusal::Early { .. } if unit.now < self.callback.received_at + PATIENCE => {
+                Settled(CallbackState::Parked, detail)
+            }
             Refusal::Early { expected, .. } => self.unresolved(unit, id, event, report, expected.as_str()),
             Refusal::Contradiction { state, .. } => {
                 let cancelled = unit.orders[&id].record.outcome.as_deref() == Some("cancelled");
@@ -272,7 +325,14 @@ impl Apply {
     }
 
     /// Its turn never came. If the partner has the parcel by all we know, the missing step is inferred; else an operator looks.
-    fn unresolved(&self, unit: &mut Unit, id: OrderId, event: Event, report: &PartnerReport, expected: &str) -> Settled {
+    fn unresolved(
+        &self,
+        unit: &mut Unit,
+        id: OrderId,
+        event: Event,
+        report: &PartnerReport,
+        expected: &str,
+    ) -> Settled {
         let loaded = &unit.orders[&id];
         let number = report
             .partner_order_number
@@ -281,7 +341,10 @@ impl Apply {
             .or_else(|| loaded.record.partner_booking_id.clone());
         let step = self.core.graph_in(unit, id).and_then(|graph| {
             let edges = &graph.state(loaded.order.state.as_str())?.edges;
-            edges.values().find(|edge| edge.to == *expected && edge.actors.contains(&Role::DeliveryPartner)).cloned()
+            edges
+                .values()
+                .find(|edge| edge.to == *expected && edge.actors.contains(&Role::DeliveryPartner))
+                .cloned()
         });
         if let (Some(number), Some(step)) = (number, step) {
             let inferred = Event {
@@ -308,20 +371,30 @@ impl Apply {
         if self.core.apply(unit, id, given_up.clone(), &Json::Null).is_err() {
             self.core.contradict(unit, id, given_up, "callback-unresolved");
         }
-        Settled(CallbackState::Unresolved, Some(format!("{expected} was never reported")))
+        Settled(
+            CallbackState::Unresolved,
+            Some(format!("{expected} was never reported")),
+        )
     }
 
     /// What cannot be true of this order, whatever the graph says.
     fn conflict(&self, unit: &Unit, id: OrderId, report: &PartnerReport) -> Option<&'static str> {
         let record = &unit.orders[&id].record;
-        if record.partner.as_ref().is_some_and(|partner| *partner != self.callback.partner) {
+        if record
+            .partner
+            .as_ref()
+            .is_some_and(|partner| *partner != self.callback.partner)
+        {
             return Some("wrong-partner");
         }
         let number = report.partner_order_number.as_ref()?;
         if Core::is_taken(unit, id, number) {
             return Some("partner-number-taken");
         }
-        let other = record.partner_order_number.as_ref().is_some_and(|known| known != number);
+        let other = record
+            .partner_order_number
+            .as_ref()
+            .is_some_and(|known| known != number);
         other.then_some("partner-number-differs")
     }
 
@@ -329,7 +402,10 @@ impl Apply {
         Event {
             name: report.event.clone(),
             key: format!("callback:{}:{}", self.callback.partner, self.callback.event_id),
-            actor: Actor { role: Role::DeliveryPartner, id: self.callback.partner.clone() },
+            actor: Actor {
+                role: Role::DeliveryPartner,
+                id: self.callback.partner.clone(),
+            },
             fields: report.fields.clone(),
             inferred: false,
             occurred_at: report.occurred_at.unwrap_or(unit.now),
@@ -339,7 +415,8 @@ impl Apply {
     fn open_case(&self, unit: &mut Unit, kind: &str, about: Option<OrderId>, reason: &str, detail: String) {
         let id = self.callback.callback_id;
         let detail = json!({ "partner": self.callback.partner, "callback_id": id, "detail": detail });
-        self.core.open_case(unit, kind, format!("callback:{id}"), about, reason, detail);
+        self.core
+            .open_case(unit, kind, format!("callback:{id}"), about, reason, detail);
     }
 }
 

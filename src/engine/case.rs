@@ -23,12 +23,25 @@ pub enum CaseAnswer {
 impl Engine {
     /// Claims an open case for an operator.
     pub async fn claim_case(&self, case_id: Uuid, operator: &str) -> Result<CaseAnswer, EngineError> {
-        Ok(self.committer.submit(Claim { case_id, operator: operator.to_owned() }).await?)
+        Ok(self
+            .committer
+            .submit(Claim {
+                case_id,
+                operator: operator.to_owned(),
+            })
+            .await?)
     }
 
     /// Closes a case with a note. Whoever claimed it closes it; an unclaimed one anybody.
     pub async fn close_case(&self, case_id: Uuid, operator: &str, note: &str) -> Result<CaseAnswer, EngineError> {
-        Ok(self.committer.submit(Close { case_id, operator: operator.to_owned(), note: note.to_owned() }).await?)
+        Ok(self
+            .committer
+            .submit(Close {
+                case_id,
+                operator: operator.to_owned(),
+                note: note.to_owned(),
+            })
+            .await?)
     }
 }
 
@@ -41,12 +54,17 @@ impl Command for Claim {
     type Answer = CaseAnswer;
 
     fn needs(&self) -> Needs {
-        Needs { cases: BTreeSet::from([self.case_id]), ..Needs::default() }
+        Needs {
+            cases: BTreeSet::from([self.case_id]),
+            ..Needs::default()
+        }
     }
 
     fn run(&self, unit: &mut Unit) -> CaseAnswer {
         let now = unit.now;
-        let Some(case) = unit.cases.get_mut(&self.case_id) else { return CaseAnswer::NotFound };
+        let Some(case) = unit.cases.get_mut(&self.case_id) else {
+            return CaseAnswer::NotFound;
+        };
         match &case.claimed_by {
             Some(who) if *who == self.operator && case.closed_at.is_none() => {}
             None if case.closed_at.is_none() => {
@@ -70,12 +88,17 @@ impl Command for Close {
     type Answer = CaseAnswer;
 
     fn needs(&self) -> Needs {
-        Needs { cases: BTreeSet::from([self.case_id]), ..Needs::default() }
+        Needs {
+            cases: BTreeSet::from([self.case_id]),
+            ..Needs::default()
+        }
     }
 
     fn run(&self, unit: &mut Unit) -> CaseAnswer {
         let now = unit.now;
-        let Some(case) = unit.cases.get_mut(&self.case_id) else { return CaseAnswer::NotFound };
+        let Some(case) = unit.cases.get_mut(&self.case_id) else {
+            return CaseAnswer::NotFound;
+        };
         let others = |who: &Option<String>| who.as_ref().is_some_and(|who| *who != self.operator);
         if others(&case.claimed_by) || others(&case.closed_by) {
             return CaseAnswer::Taken(Box::new(case.clone()));

@@ -55,7 +55,9 @@ impl Engine {
     /// What a link leads to; nothing where the token is unknown or its time is over.
     pub async fn confirmation(&self, token: &str) -> Result<Option<ConfirmationView>, EngineError> {
         let store = &self.core.store;
-        let Some(token) = store.token(&hash(token)).await? else { return Ok(None) };
+        let Some(token) = store.token(&hash(token)).await? else {
+            return Ok(None);
+        };
         if token.expires_at <= store.now().await? {
             return Ok(None);
         }
@@ -66,16 +68,31 @@ impl Engine {
     /// Takes the customer's answer. The first one stands; a repetition shows it.
     pub async fn answer(&self, token: &str, received: Received) -> Result<Option<ConfirmationView>, EngineError> {
         let token_hash = hash(token);
-        let Some(known) = self.core.store.token(&token_hash).await? else { return Ok(None) };
-        let command = TakeAnswer { core: self.core.clone(), token_hash, order_id: known.order_id, received };
+        let Some(known) = self.core.store.token(&token_hash).await? else {
+            return Ok(None);
+        };
+        let command = TakeAnswer {
+            core: self.core.clone(),
+            token_hash,
+            order_id: known.order_id,
+            received,
+        };
         Ok(self.committer.submit(command).await?)
     }
 
     /// Makes the link that a notice carries: the same each time it is asked for.
-    pub(super) async fn issue_token(&self, order_id: OrderId, sequence: i64) -> Result<(String, DateTime<Utc>), EngineError> {
+    pub(super) async fn issue_token(
+        &self,
+        order_id: OrderId,
+        sequence: i64,
+    ) -> Result<(String, DateTime<Utc>), EngineError> {
         let secret = self.core.store.crypt().token(PURPOSE, &order_id.to_string(), sequence);
         let token = URL_SAFE_NO_PAD.encode(secret);
-        let command = Issue { token_hash: hash(&token), order_id, sequence };
+        let command = Issue {
+            token_hash: hash(&token),
+            order_id,
+            sequence,
+        };
         let expires_at = self.committer.submit(command).await?;
         Ok((token, expires_at))
     }
@@ -86,8 +103,15 @@ fn hash(token: &str) -> Vec<u8> {
 }
 
 fn view(token: &Token, locale: String) -> ConfirmationView {
-    let answer = token.answer.as_deref().map(|answer| if answer == "yes" { Received::Yes } else { Received::No });
-    ConfirmationView { order_id: token.order_id, locale, answer }
+    let answer = token
+        .answer
+        .as_deref()
+        .map(|answer| if answer == "yes" { Received::Yes } else { Received::No });
+    ConfirmationView {
+        order_id: token.order_id,
+        locale,
+        answer,
+    }
 }
 
 struct Issue {
@@ -111,7 +135,10 @@ impl Command for Issue {
         if let Some(token) = unit.tokens.get(&self.token_hash) {
             return token.expires_at;
         }
-        let deadline = unit.orders.get(&self.order_id).and_then(|loaded| loaded.deadline.as_ref());
+        let deadline = unit
+            .orders
+            .get(&self.order_id)
+            .and_then(|loaded| loaded.deadline.as_ref());
         let expires_at = deadline.map_or(unit.now, |deadline| deadline.due_at) + AFTER_DEADLINE;
         unit.writes.tokens.push(Token {
             token_hash: self.token_hash.clone(),
@@ -146,7 +173,10 @@ impl Command for TakeAnswer {
 
     fn run(&self, unit: &mut Unit) -> Option<ConfirmationView> {
         let now = unit.now;
-        let token = unit.tokens.get_mut(&self.token_hash).filter(|token| token.expires_at > now)?;
+        let token = unit
+            .tokens
+            .get_mut(&self.token_hash)
+            .filter(|token| token.expires_at > now)?;
         let loaded = unit.orders.get(&self.order_id)?;
         let locale = loaded.record.locale.clone();
         if token.answer.is_some() {
@@ -163,7 +193,10 @@ impl Command for TakeAnswer {
                 Received::No => "CUSTOMER_DISPUTED".into(),
             },
             key: format!("confirmation:{sequence}"),
-            actor: Actor { role: Role::Customer, id: loaded.record.customer_id.clone() },
+            actor: Actor {
+                role: Role::Customer,
+                id: loaded.record.customer_id.clone(),
+            },
             fields: Fields::new(),
             inferred: false,
             occurred_at: now,

@@ -58,14 +58,25 @@ impl Core {
     }
 
     /// Lets an event move an order, with everything that follows in the same transaction.
-    pub(super) fn apply(&self, unit: &mut Unit, id: OrderId, mut event: Event, extra: &Json) -> Result<Applied, Refusal> {
-        let unknown = || Refusal::UnknownEvent { event: event.name.clone() };
+    pub(super) fn apply(
+        &self,
+        unit: &mut Unit,
+        id: OrderId,
+        mut event: Event,
+        extra: &Json,
+    ) -> Result<Applied, Refusal> {
+        let unknown = || Refusal::UnknownEvent {
+            event: event.name.clone(),
+        };
         let graph = self.graph_in(unit, id).ok_or_else(unknown)?.clone();
         let loaded = unit.orders.get(&id).ok_or_else(unknown)?;
         let mut order = loaded.order.clone();
         if text(&event.fields, "partner_order_number").is_some_and(|number| Self::is_taken(unit, id, &number)) {
             let expected = "a number that no other live order of the partner has".to_owned();
-            return Err(Refusal::BadField { field: "partner_order_number".into(), expected });
+            return Err(Refusal::BadField {
+                field: "partner_order_number".into(),
+                expected,
+            });
         }
         let edge = graph.edge(order.state.as_str(), event.name.as_str());
         let replacement = edge.is_some_and(|edge| edge.requires.iter().any(|field| *field == REPLACEMENT));
@@ -109,13 +120,18 @@ impl Core {
     pub(super) fn enter(&self, unit: &mut Unit, graph: &Graph, transition: &Transition) {
         let id = transition.order_id;
         let effects = unit.take(transition);
-        let Some(state) = graph.state(transition.to.as_str()) else { return };
+        let Some(state) = graph.state(transition.to.as_str()) else {
+            return;
+        };
         let loaded = unit.orders.get_mut(&id).expect("take demands that the order is loaded");
         let record = &mut loaded.record;
         if state.requires.iter().any(|field| *field == "failure_reason") {
             record.failed = true;
         }
-        record.failure_reason = record.failure_reason.take().or_else(|| text(&transition.fields, "failure_reason"));
+        record.failure_reason = record
+            .failure_reason
+            .take()
+            .or_else(|| text(&transition.fields, "failure_reason"));
         if record.partner_order_number.is_none() {
             record.partner_order_number = text(&transition.fields, "partner_order_number");
         }
@@ -149,7 +165,9 @@ impl Core {
             effect.state = EffectState::Sent;
             effect.published_at = Some(unit.now);
             let message = message::of_effect(&effect, &self.outside.queue);
-            unit.writes.messages.push(message::pack(&self.store, &self.outside.queue, &message, unit.now));
+            unit.writes
+                .messages
+                .push(message::pack(&self.store, &self.outside.queue, &message, unit.now));
         }
         unit.writes.effects.push(effect);
     }
@@ -179,7 +197,10 @@ impl Core {
         let version = self.template.active(MACHINE, id)?;
         let graph = self.graph(version)?.clone();
         let (order, birth) = waybill_domain::DeliveryOrder::born(id, &graph, event, unit.now);
-        unit.writes.orderings.entry(record.ordering_id.clone()).or_insert_with(|| Some(record.customer_id.clone()));
+        unit.writes
+            .orderings
+            .entry(record.ordering_id.clone())
+            .or_insert_with(|| Some(record.customer_id.clone()));
         unit.give_birth(MACHINE.into(), order, record);
         self.enter(unit, &graph, &birth);
         Some(birth)
@@ -188,8 +209,14 @@ impl Core {
     /// The new order for the same ordering, in the transaction that ends the old one, linked both ways.
     fn succeed(&self, unit: &mut Unit, old: OrderId, new: OrderId, ended: &Transition, extra: &Json) {
         let (old_place, new_place) = (old.to_string(), new.to_string());
-        let place = |column, row| Place { table: "delivery_orders", column, row };
-        let Some(predecessor) = unit.orders.get_mut(&old) else { return };
+        let place = |column, row| Place {
+            table: "delivery_orders",
+            column,
+            row,
+        };
+        let Some(predecessor) = unit.orders.get_mut(&old) else {
+            return;
+        };
         predecessor.record.successor_id = Some(new);
         let record = predecessor.record.clone();
         let crypt = &self.store;
@@ -231,7 +258,15 @@ impl Core {
     }
 
     /// Opens an operator case; one per subject.
-    pub(super) fn open_case(&self, unit: &mut Unit, kind: &str, subject: String, about: Option<OrderId>, reason: &str, detail: Json) {
+    pub(super) fn open_case(
+        &self,
+        unit: &mut Unit,
+        kind: &str,
+        subject: String,
+        about: Option<OrderId>,
+        reason: &str,
+        detail: Json,
+    ) {
         unit.writes.cases.push(Case {
             case_id: Uuid::now_v7(),
             kind: kind.to_owned(),
@@ -254,7 +289,11 @@ impl Core {
     pub(super) fn contradict(&self, unit: &mut Unit, id: OrderId, mut event: Event, kind: &str) -> Option<Transition> {
         let detail = json!({ "event": event.name, "by": event.actor.id, "fields": event.fields, "occurred_at": event.occurred_at });
         let reason = event.name.to_string();
-        event.fields = event.fields.into_iter().map(|(name, value)| (format!("claimed_{name}").into(), value)).collect();
+        event.fields = event
+            .fields
+            .into_iter()
+            .map(|(name, value)| (format!("claimed_{name}").into(), value))
+            .collect();
         let noted = self.note(unit, id, event)?;
         let subject = format!("{kind}:{id}:{}", noted.revision);
         self.open_case(unit, kind, subject, Some(id), &reason, detail);

@@ -14,7 +14,13 @@ use crate::store::{DueDeadline, Needs, Unit};
 impl Engine {
     /// Lets a deadline that is due happen. Answers whether it did: another process may have been first, or the order moved.
     pub async fn fire(&self, due: DueDeadline) -> Result<bool, EngineError> {
-        Ok(self.committer.submit(Fire { core: self.core.clone(), due }).await?)
+        Ok(self
+            .committer
+            .submit(Fire {
+                core: self.core.clone(),
+                due,
+            })
+            .await?)
     }
 }
 
@@ -27,13 +33,21 @@ impl Command for Fire {
     type Answer = bool;
 
     fn needs(&self) -> Needs {
-        Needs { orders: BTreeSet::from([self.due.order_id]), ..Needs::default() }
+        Needs {
+            orders: BTreeSet::from([self.due.order_id]),
+            ..Needs::default()
+        }
     }
 
     fn run(&self, unit: &mut Unit) -> bool {
-        let DueDeadline { order_id, sequence, event } = &self.due;
+        let DueDeadline {
+            order_id,
+            sequence,
+            event,
+        } = &self.due;
         let armed = unit.orders.get(order_id).and_then(|loaded| loaded.deadline.clone());
-        let Some(armed) = armed.filter(|it| it.sequence == *sequence && it.event == *event && it.due_at <= unit.now) else {
+        let Some(armed) = armed.filter(|it| it.sequence == *sequence && it.event == *event && it.due_at <= unit.now)
+        else {
             return false;
         };
         let event = Event {

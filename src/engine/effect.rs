@@ -54,15 +54,33 @@ impl Engine {
     }
 
     pub(super) async fn end(&self, effect: Uuid, order: OrderId, finish: Finish) -> Result<(), EngineError> {
-        Ok(self.committer.submit(End { core: self.core.clone(), effect, order, finish }).await?)
+        Ok(self
+            .committer
+            .submit(End {
+                core: self.core.clone(),
+                effect,
+                order,
+                finish,
+            })
+            .await?)
     }
 
     pub(super) async fn open_pending_case(&self, effect: Uuid, order: OrderId) -> Result<(), EngineError> {
-        let Some(sequence) = self.core.store.effect(effect).await?.map(|effect| effect.sequence) else { return Ok(()) };
+        let Some(sequence) = self.core.store.effect(effect).await?.map(|effect| effect.sequence) else {
+            return Ok(());
+        };
         let log = self.core.store.log(order).await?;
         let entered = log.iter().find(|entry| entry.transition.revision.0 == sequence);
         let event = entered.map_or_else(String::new, |entry| entry.transition.event.to_string());
-        Ok(self.committer.submit(OpenCase { core: self.core.clone(), sequence, event, order }).await?)
+        Ok(self
+            .committer
+            .submit(OpenCase {
+                core: self.core.clone(),
+                sequence,
+                event,
+                order,
+            })
+            .await?)
     }
 }
 
@@ -92,12 +110,19 @@ impl Command for Defer {
     type Answer = ();
 
     fn needs(&self) -> Needs {
-        Needs { effects: BTreeSet::from([self.effect]), ..Needs::default() }
+        Needs {
+            effects: BTreeSet::from([self.effect]),
+            ..Needs::default()
+        }
     }
 
     fn run(&self, unit: &mut Unit) {
         let due_at = unit.now + self.after;
-        if let Some(effect) = unit.effects.get_mut(&self.effect).filter(|it| it.state == EffectState::Requested) {
+        if let Some(effect) = unit
+            .effects
+            .get_mut(&self.effect)
+            .filter(|it| it.state == EffectState::Requested)
+        {
             effect.due_at = due_at;
             effect.cause = Some(self.cause.clone());
             unit.writes.changed_effects.insert(self.effect);
@@ -126,9 +151,13 @@ impl Command for TakeLease {
     fn run(&self, unit: &mut Unit) -> Lease {
         let now = unit.now;
         let talking = unit.effects.values().any(|it| {
-            it.order_id == Some(self.order) && it.state == EffectState::Running && it.lease_until.is_some_and(|until| until > now)
+            it.order_id == Some(self.order)
+                && it.state == EffectState::Running
+                && it.lease_until.is_some_and(|until| until > now)
         });
-        let Some(effect) = unit.effects.get_mut(&self.effect) else { return Lease::Ended };
+        let Some(effect) = unit.effects.get_mut(&self.effect) else {
+            return Lease::Ended;
+        };
         if matches!(effect.state, EffectState::Done | EffectState::Failed) {
             return Lease::Ended;
         }
@@ -159,12 +188,18 @@ impl Command for End {
     type Answer = ();
 
     fn needs(&self) -> Needs {
-        Needs { effects: BTreeSet::from([self.effect]), orders: BTreeSet::from([self.order]), ..Needs::default() }
+        Needs {
+            effects: BTreeSet::from([self.effect]),
+            orders: BTreeSet::from([self.order]),
+            ..Needs::default()
+        }
     }
 
     fn run(&self, unit: &mut Unit) {
         let now = unit.now;
-        let Some(effect) = unit.effects.get_mut(&self.effect) else { return };
+        let Some(effect) = unit.effects.get_mut(&self.effect) else {
+            return;
+        };
         if effect.state == EffectState::Done {
             return;
         }
@@ -198,7 +233,8 @@ impl Command for End {
             let kind = if at_large { "goods-at-large" } else { "effect-failed" };
             let detail = json!({ "effect": name, "effect_id": self.effect, "cause": cause });
             let subject = format!("effect:{}", self.effect);
-            self.core.open_case(unit, kind, subject, Some(self.order), &name.to_uppercase(), detail);
+            self.core
+                .open_case(unit, kind, subject, Some(self.order), &name.to_uppercase(), detail);
         }
         match &self.finish {
             Finish::Booked(booking) => self.booked(unit, booking),
@@ -211,12 +247,21 @@ impl Command for End {
 impl End {
     fn event(&self, unit: &Unit, name: &str, actor: Actor, fields: Fields) -> Event {
         let key = format!("effect:{}", self.effect);
-        Event { name: name.into(), key, actor, fields, inferred: false, occurred_at: unit.now }
+        Event {
+            name: name.into(),
+            key,
+            actor,
+            fields,
+            inferred: false,
+            occurred_at: unit.now,
+        }
     }
 
     /// The partner has it: noted with the order. If nobody wants it any more, it is cancelled again.
     fn booked(&self, unit: &mut Unit, booking: &Booking) {
-        let Some(loaded) = unit.orders.get_mut(&self.order) else { return };
+        let Some(loaded) = unit.orders.get_mut(&self.order) else {
+            return;
+        };
         if loaded.record.partner_booking_id.as_ref() == Some(&booking.id) {
             return;
         }
@@ -228,20 +273,32 @@ impl End {
         if let Some(url) = &booking.tracking_url {
             fields.insert("tracking_url".into(), url.clone().into());
         }
-        let actor = Actor { role: Role::DeliveryPartner, id: booking.partner.clone() };
+        let actor = Actor {
+            role: Role::DeliveryPartner,
+            id: booking.partner.clone(),
+        };
         let event = self.event(unit, "PARTNER_BOOKED", actor, fields);
-        let Some(noted) = self.core.note(unit, self.order, event) else { return };
+        let Some(noted) = self.core.note(unit, self.order, event) else {
+            return;
+        };
         if cancelled {
             let name = "cancel_delivery_partner";
             let id = effect_id(self.order, noted.revision.0, name);
-            let effect = self.core.new_effect(unit, id, Some((self.order, noted.revision.0)), name);
+            let effect = self
+                .core
+                .new_effect(unit, id, Some((self.order, noted.revision.0)), name);
             self.core.request(unit, effect);
         }
     }
 
     /// What an effect found out is an event like any other; late or contradicting, it is noted.
     fn reported(&self, unit: &mut Unit, reported: &Reported) {
-        let event = self.event(unit, reported.event.as_str(), reported.actor.clone(), reported.fields.clone());
+        let event = self.event(
+            unit,
+            reported.event.as_str(),
+            reported.actor.clone(),
+            reported.fields.clone(),
+        );
         if self.core.apply(unit, self.order, event.clone(), &Json::Null).is_err() {
             self.core.note(unit, self.order, event);
         }
@@ -261,11 +318,16 @@ impl Command for OpenCase {
     type Answer = ();
 
     fn needs(&self) -> Needs {
-        Needs { orders: BTreeSet::from([self.order]), ..Needs::default() }
+        Needs {
+            orders: BTreeSet::from([self.order]),
+            ..Needs::default()
+        }
     }
 
     fn run(&self, unit: &mut Unit) {
-        let Some(loaded) = unit.orders.get(&self.order) else { return };
+        let Some(loaded) = unit.orders.get(&self.order) else {
+            return;
+        };
         let still_waits = loaded.order.state == "PENDING_BY_OPERATOR";
         if !still_waits {
             return;
@@ -283,7 +345,13 @@ impl Command for OpenCase {
             "failure_raw": text(&order.fields, "failure_raw"),
             "visited": order.visited,
         });
-        self.core.open_case(unit, "pending", format!("pending:{}:{}", self.order, self.sequence), Some(self.order), &reason, detail);
+        self.core.open_case(
+            unit,
+            "pending",
+            format!("pending:{}:{}", self.order, self.sequence),
+            Some(self.order),
+            &reason,
+            detail,
+        );
     }
 }
-

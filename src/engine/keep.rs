@@ -20,15 +20,32 @@ impl Keeper for Engine {
     async fn quarantine(&self, rejected: Rejected) -> Result<(), KeepError> {
         let id = Uuid::now_v7();
         let digest = message::digest(&rejected.delivery.queue, &rejected.delivery.message);
-        let command = SetAside { core: self.core.clone(), rejected, id, digest };
-        self.committer.submit(command).await.map_err(|error| KeepError(error.to_string()))
+        let command = SetAside {
+            core: self.core.clone(),
+            rejected,
+            id,
+            digest,
+        };
+        self.committer
+            .submit(command)
+            .await
+            .map_err(|error| KeepError(error.to_string()))
     }
 
     async fn park(&self, delivery: &Delivery, until: DateTime<Utc>) -> Result<(), KeepError> {
         let id = Uuid::now_v7();
         let sealed = message::seal(&self.core.store, "parked_messages", id, &delivery.message);
-        let parked = StoredMessage { message_id: id, queue: delivery.queue.clone(), message: sealed, due_at: until, attempts: 0 };
-        self.committer.submit(Park { parked }).await.map_err(|error| KeepError(error.to_string()))
+        let parked = StoredMessage {
+            message_id: id,
+            queue: delivery.queue.clone(),
+            message: sealed,
+            due_at: until,
+            attempts: 0,
+        };
+        self.committer
+            .submit(Park { parked })
+            .await
+            .map_err(|error| KeepError(error.to_string()))
     }
 }
 
@@ -41,7 +58,13 @@ impl Engine {
 
     /// Takes messages of a queue of the in-process transport, under a lease.
     pub async fn claim_messages(&self, queue: &str, limit: i64) -> Result<Vec<StoredMessage>, EngineError> {
-        Ok(self.committer.submit(Claim { queue: queue.to_owned(), limit }).await?)
+        Ok(self
+            .committer
+            .submit(Claim {
+                queue: queue.to_owned(),
+                limit,
+            })
+            .await?)
     }
 
     /// Ends messages of the in-process transport (true), or gives them back (false).
@@ -71,11 +94,21 @@ impl Command for SetAside {
     type Answer = ();
 
     fn needs(&self) -> Needs {
-        Needs { digests: BTreeSet::from([self.digest.clone()]), ..Needs::default() }
+        Needs {
+            digests: BTreeSet::from([self.digest.clone()]),
+            ..Needs::default()
+        }
     }
 
     fn run(&self, unit: &mut Unit) {
-        let Rejected { delivery, reason, place, detail, task, task_id } = &self.rejected;
+        let Rejected {
+            delivery,
+            reason,
+            place,
+            detail,
+            task,
+            task_id,
+        } = &self.rejected;
         // Stored before, but not acknowledged: the broker hands it out again.
         if delivery.redelivered && unit.digests.contains(&self.digest) {
             return;
@@ -156,7 +189,10 @@ impl Command for Claim {
     type Answer = Vec<StoredMessage>;
 
     fn needs(&self) -> Needs {
-        Needs { claim: Some((self.queue.clone(), self.limit)), ..Needs::default() }
+        Needs {
+            claim: Some((self.queue.clone(), self.limit)),
+            ..Needs::default()
+        }
     }
 
     fn run(&self, unit: &mut Unit) -> Vec<StoredMessage> {
@@ -177,7 +213,11 @@ impl Command for Settle {
     }
 
     fn run(&self, unit: &mut Unit) {
-        let ids = if self.done { &mut unit.writes.deleted_messages } else { &mut unit.writes.returned_messages };
+        let ids = if self.done {
+            &mut unit.writes.deleted_messages
+        } else {
+            &mut unit.writes.returned_messages
+        };
         ids.push(self.id);
     }
 }

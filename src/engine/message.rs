@@ -49,8 +49,20 @@ impl DeadMessage {
     /// The message, to be sent again.
     pub fn into_message(self) -> Message {
         let body = self.bytes();
-        let Self { exchange, routing_key, properties, headers, .. } = self;
-        Message { exchange, routing_key, properties, headers, body }
+        let Self {
+            exchange,
+            routing_key,
+            properties,
+            headers,
+            ..
+        } = self;
+        Message {
+            exchange,
+            routing_key,
+            properties,
+            headers,
+            body,
+        }
     }
 }
 
@@ -64,7 +76,11 @@ pub(super) fn of_effect(effect: &Effect, queue: &str) -> Message {
             "sequence": effect.sequence,
         }),
     };
-    Signature::new(format!("waybill.{}", effect.name)).id(effect.effect_id).kwargs(kwargs).queue(queue).into_message()
+    Signature::new(format!("waybill.{}", effect.name))
+        .id(effect.effect_id)
+        .kwargs(kwargs)
+        .queue(queue)
+        .into_message()
 }
 
 /// A message for a table of messages.
@@ -82,12 +98,26 @@ pub(super) fn pack(store: &Store, queue: &str, message: &Message, due_at: DateTi
 /// Encrypts a message for its row.
 pub(super) fn seal(store: &Store, table: &'static str, id: Uuid, message: &Message) -> Vec<u8> {
     let json = serde_json::to_vec(&DeadMessage::from(message)).expect("a message is JSON");
-    store.crypt().seal(Place { table, column: "message", row: &id.to_string() }, &json)
+    store.crypt().seal(
+        Place {
+            table,
+            column: "message",
+            row: &id.to_string(),
+        },
+        &json,
+    )
 }
 
 /// Decrypts a message of a row.
 pub fn unpack(store: &Store, table: &'static str, id: Uuid, blob: &[u8]) -> Result<DeadMessage, CryptError> {
-    let json = store.crypt().open(Place { table, column: "message", row: &id.to_string() }, blob)?;
+    let json = store.crypt().open(
+        Place {
+            table,
+            column: "message",
+            row: &id.to_string(),
+        },
+        blob,
+    )?;
     serde_json::from_slice(&json).map_err(|_| CryptError::Unopenable(format!("{table}.message of {id}")))
 }
 

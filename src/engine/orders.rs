@@ -29,7 +29,9 @@ fn unavailable(error: impl Into<EngineError>) -> Unavailable {
 #[async_trait]
 impl Orders for Engine {
     async fn begin(&self, effect_id: Uuid) -> Result<Begin, Unavailable> {
-        let Some((effect, order_id)) = self.effect_of(effect_id).await? else { return Ok(Begin::Done) };
+        let Some((effect, order_id)) = self.effect_of(effect_id).await? else {
+            return Ok(Begin::Done);
+        };
         if matches!(effect.state, EffectState::Done | EffectState::Failed) {
             return Ok(Begin::Done);
         }
@@ -41,7 +43,9 @@ impl Orders for Engine {
         // Read again after the lease: whoever talked to the partner before has told by now what came of it.
         let store = self.store();
         let effect = store.effect(effect_id).await.map_err(unavailable)?.unwrap_or(effect);
-        let Some(order) = store.order(order_id).await.map_err(unavailable)? else { return Ok(Begin::Done) };
+        let Some(order) = store.order(order_id).await.map_err(unavailable)? else {
+            return Ok(Begin::Done);
+        };
         let log = store.log(order_id).await.map_err(unavailable)?;
         let entry = log.iter().find(|entry| entry.transition.revision.0 == effect.sequence);
         let (entered, occurred_at) = entry.map_or_else(
@@ -62,7 +66,11 @@ impl Orders for Engine {
         let paid = match payments::paid_by_task(&event_id, &payment) {
             Ok(paid) => paid,
             Err(wrong) => {
-                return Ok(Taken::Wrong { code: wrong.reason.to_owned(), place: wrong.place, detail: wrong.detail });
+                return Ok(Taken::Wrong {
+                    code: wrong.reason.to_owned(),
+                    place: wrong.place,
+                    detail: wrong.detail,
+                });
             }
         };
         Ok(match self.paid(paid).await? {
@@ -82,7 +90,11 @@ impl Orders for Engine {
 
     async fn report(&self, report: TaskReport) -> Result<Taken, Unavailable> {
         let wrong = |code: &str, place: String, detail: String| {
-            Ok(Taken::Wrong { code: code.to_owned(), place, detail })
+            Ok(Taken::Wrong {
+                code: code.to_owned(),
+                place,
+                detail,
+            })
         };
         let (fields, extra) = match split_fields(&report.fields) {
             Ok(split) => split,
@@ -97,19 +109,28 @@ impl Orders for Engine {
             event: report.event,
             fields,
             extra,
-            actor: Actor { role: Role::Service, id: "task".to_owned() },
+            actor: Actor {
+                role: Role::Service,
+                id: "task".to_owned(),
+            },
             key: report.key,
             if_revision: None,
             occurred_at: None,
         };
         match Engine::report(self, report).await? {
-            Answer::Applied { revision } | Answer::Repeated { revision } => Ok(Taken::Ok(json!({ "revision": revision }))),
-            Answer::KeyReused => {
-                wrong("idempotency-key-reuse", "kwargs.key".to_owned(), format!("{key} was used for another event"))
+            Answer::Applied { revision } | Answer::Repeated { revision } => {
+                Ok(Taken::Ok(json!({ "revision": revision })))
             }
-            Answer::NotFound => {
-                wrong("unknown-order", "kwargs.delivery_order_id".to_owned(), "there is no such order".to_owned())
-            }
+            Answer::KeyReused => wrong(
+                "idempotency-key-reuse",
+                "kwargs.key".to_owned(),
+                format!("{key} was used for another event"),
+            ),
+            Answer::NotFound => wrong(
+                "unknown-order",
+                "kwargs.delivery_order_id".to_owned(),
+                "there is no such order".to_owned(),
+            ),
             Answer::Moved { revision } => wrong("revision", "kwargs".to_owned(), format!("the order is at {revision}")),
             Answer::Refused(refusal) => wrong("refused", "kwargs.event".to_owned(), refusal.to_string()),
         }
@@ -127,7 +148,10 @@ impl Orders for Engine {
             return Err(Unavailable(format!("effect {effect_id} is not known")));
         };
         let (token, expires_at) = self.issue_token(order_id, effect.sequence).await?;
-        Ok(ConfirmationLink { url: format!("{}/confirm/{token}", self.outside().public_url), expires_at })
+        Ok(ConfirmationLink {
+            url: format!("{}/confirm/{token}", self.outside().public_url),
+            expires_at,
+        })
     }
 }
 
@@ -159,7 +183,14 @@ pub fn split_fields(fields: &Json) -> Result<(Fields, Json), String> {
         }
         _ => return Err(String::new()),
     }
-    Ok((known, if extra.is_empty() { Json::Null } else { Json::Object(extra) }))
+    Ok((
+        known,
+        if extra.is_empty() {
+            Json::Null
+        } else {
+            Json::Object(extra)
+        },
+    ))
 }
 
 fn work(effect: Effect, entered: StateName, occurred_at: chrono::DateTime<chrono::Utc>, stored: &Stored) -> Work {

@@ -18,7 +18,10 @@ const SOURCE: &str = "payment";
 
 /// An ordering was paid for.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "each field is named and described in interfaces: payment events")]
+#[expect(
+    missing_docs,
+    reason = "each field is named and described in interfaces: payment events"
+)]
 pub struct Paid {
     /// Key of the event: its id, or `source` and `id` of a CloudEvent.
     pub key: String,
@@ -56,7 +59,10 @@ pub struct Amount {
 
 /// A payment was given back, whole or in part.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "each field is named and described in interfaces: payment events")]
+#[expect(
+    missing_docs,
+    reason = "each field is named and described in interfaces: payment events"
+)]
 pub struct Refunded {
     pub key: String,
     pub occurred_at: DateTime<Utc>,
@@ -84,14 +90,25 @@ pub enum Followed {
 impl Engine {
     /// An ordering was paid for: creates its delivery order, once.
     pub async fn paid(&self, paid: Paid) -> Result<Followed, EngineError> {
-        Ok(self.committer.submit(TakePayment { core: self.core.clone(), paid, id: new_order_id() }).await?)
+        Ok(self
+            .committer
+            .submit(TakePayment {
+                core: self.core.clone(),
+                paid,
+                id: new_order_id(),
+            })
+            .await?)
     }
 
     /// A payment was given back: cancels the delivery order if nobody has picked it up, prevents it if it is not there yet.
     pub async fn refunded(&self, refunded: Refunded) -> Result<Followed, EngineError> {
         let mut live = self.core.store.live_order(&refunded.ordering_id).await?;
         loop {
-            let command = TakeRefund { core: self.core.clone(), refunded: refunded.clone(), live };
+            let command = TakeRefund {
+                core: self.core.clone(),
+                refunded: refunded.clone(),
+                live,
+            };
             match self.committer.submit(command).await? {
                 Ok(followed) => return Ok(followed),
                 Err(Meanwhile(other)) => live = other,
@@ -103,7 +120,11 @@ impl Engine {
 /// Whether this key was told before: with the same content, or with another one.
 fn told_before(unit: &Unit, key: &str, content: &[u8]) -> Option<Followed> {
     let row = unit.inbox.get(&(SOURCE, key.to_owned()))?;
-    Some(if row.payload_hash == content { Followed::Duplicate } else { Followed::KeyConflict })
+    Some(if row.payload_hash == content {
+        Followed::Duplicate
+    } else {
+        Followed::KeyConflict
+    })
 }
 
 fn told(key: &str, content: Vec<u8>, order: Option<(OrderId, i64)>, outcome: &str) -> InboxRow {
@@ -141,9 +162,15 @@ impl Command for TakePayment {
         if let Some(answer) = told_before(unit, &paid.key, &content) {
             return answer;
         }
-        let record = |unit: &mut Unit, order, outcome: &str| unit.writes.inbox.push(told(&paid.key, content.clone(), order, outcome));
+        let record = |unit: &mut Unit, order, outcome: &str| {
+            unit.writes.inbox.push(told(&paid.key, content.clone(), order, outcome))
+        };
         if let Some(known) = unit.payments.get(&paid.payment_id) {
-            let outcome = if known.state == PaymentState::Prevented { "prevented" } else { "duplicate" };
+            let outcome = if known.state == PaymentState::Prevented {
+                "prevented"
+            } else {
+                "duplicate"
+            };
             record(unit, None, outcome);
             return Followed::Duplicate;
         }
@@ -153,7 +180,9 @@ impl Command for TakePayment {
             (Some(_), Some(_)) => PaymentState::Second,
             (Some(_), None) => PaymentState::Ordered,
         };
-        unit.writes.orderings.insert(paid.ordering_id.clone(), Some(paid.customer_id.clone()));
+        unit.writes
+            .orderings
+            .insert(paid.ordering_id.clone(), Some(paid.customer_id.clone()));
         unit.writes.payments.push(Payment {
             payment_id: paid.payment_id.clone(),
             ordering_id: paid.ordering_id.clone(),
@@ -171,7 +200,8 @@ impl Command for TakePayment {
             (Some(_), Some(live)) => {
                 let detail = json!({ "ordering_id": paid.ordering_id, "payment_id": paid.payment_id, "live_delivery_order_id": live });
                 let subject = format!("second-payment:{}", paid.payment_id);
-                self.core.open_case(unit, "second-payment", subject, Some(live), "SECOND_PAYMENT", detail);
+                self.core
+                    .open_case(unit, "second-payment", subject, Some(live), "SECOND_PAYMENT", detail);
                 record(unit, None, "second-payment");
                 Followed::Recorded
             }
@@ -179,12 +209,17 @@ impl Command for TakePayment {
                 let event = Event {
                     name: "DELIVERY_ORDER_CREATED".into(),
                     key: format!("payment:{}", paid.key),
-                    actor: Actor { role: Role::PaymentService, id: "payments".to_owned() },
+                    actor: Actor {
+                        role: Role::PaymentService,
+                        id: "payments".to_owned(),
+                    },
                     fields: Fields::new(),
                     inferred: false,
                     occurred_at: paid.occurred_at,
                 };
-                let birth = self.core.give_birth(unit, self.id, event, self.record(addresses, ordering.attempts + 1));
+                let birth = self
+                    .core
+                    .give_birth(unit, self.id, event, self.record(addresses, ordering.attempts + 1));
                 record(unit, birth.map(|birth| (self.id, birth.revision.0)), "created");
                 Followed::Created(self.id)
             }
@@ -195,7 +230,16 @@ impl Command for TakePayment {
 impl TakePayment {
     fn record(&self, addresses: &Addresses, attempt: i64) -> Record {
         let row = self.id.to_string();
-        let seal = |column, value| self.core.store.seal(Place { table: "delivery_orders", column, row: &row }, value);
+        let seal = |column, value| {
+            self.core.store.seal(
+                Place {
+                    table: "delivery_orders",
+                    column,
+                    row: &row,
+                },
+                value,
+            )
+        };
         Record {
             ordering_id: self.paid.ordering_id.clone(),
             customer_id: self.paid.customer_id.clone(),
@@ -249,7 +293,10 @@ impl Command for TakeRefund {
         if let Some(answer) = told_before(unit, &refunded.key, &content) {
             return Ok(answer);
         }
-        let live = unit.orderings.get(&refunded.ordering_id).and_then(|ordering| ordering.live_order_id);
+        let live = unit
+            .orderings
+            .get(&refunded.ordering_id)
+            .and_then(|ordering| ordering.live_order_id);
         if live != self.live {
             return Err(Meanwhile(live));
         }
@@ -264,7 +311,10 @@ impl TakeRefund {
         let refunded = &self.refunded;
         let Some(payment) = unit.payments.get(&refunded.payment_id).cloned() else {
             // The refund came before its payment: what is left here keeps that payment from making an order.
-            unit.writes.orderings.entry(refunded.ordering_id.clone()).or_insert(None);
+            unit.writes
+                .orderings
+                .entry(refunded.ordering_id.clone())
+                .or_insert(None);
             unit.writes.payments.push(Payment {
                 payment_id: refunded.payment_id.clone(),
                 ordering_id: refunded.ordering_id.clone(),
@@ -279,22 +329,34 @@ impl TakeRefund {
         let refunded_units = payment.refunded_units.saturating_add(refunded.amount.minor_units);
         let full = refunded.amount.currency == payment.currency && refunded_units >= payment.minor_units;
         let state = if full { PaymentState::Refunded } else { payment.state };
-        unit.writes.payments.push(Payment { refunded_units, state, ..payment.clone() });
+        unit.writes.payments.push(Payment {
+            refunded_units,
+            state,
+            ..payment.clone()
+        });
         if payment.state != PaymentState::Ordered {
             return (Followed::Recorded, None, "recorded");
         }
-        let order = self.live.filter(|id| unit.orders.get(id).is_some_and(|it| it.record.payment_id == payment.payment_id && it.record.live));
+        let order = self.live.filter(|id| {
+            unit.orders
+                .get(id)
+                .is_some_and(|it| it.record.payment_id == payment.payment_id && it.record.live)
+        });
         let Some(id) = order else {
             let detail = json!({ "payment_id": payment.payment_id, "ordering_id": payment.ordering_id, "full": full });
             let subject = format!("refund:{}", refunded.key);
-            self.core.open_case(unit, "refund-after-end", subject, None, "REFUND_AFTER_END", detail);
+            self.core
+                .open_case(unit, "refund-after-end", subject, None, "REFUND_AFTER_END", detail);
             return (Followed::Recorded, None, "case");
         };
         let picked_up = unit.orders[&id].order.visited.contains("PICKED_UP");
         let event = Event {
             name: "CANCELLED".into(),
             key: format!("refund:{}", refunded.key),
-            actor: Actor { role: Role::PaymentService, id: "payments".to_owned() },
+            actor: Actor {
+                role: Role::PaymentService,
+                id: "payments".to_owned(),
+            },
             fields: Fields::from([("cancel_reason".into(), "PAYMENT_REVERSED".into())]),
             inferred: false,
             occurred_at: refunded.occurred_at,
@@ -317,7 +379,11 @@ impl TakeRefund {
     /// A refund that does not cancel is noted, and an operator decides.
     fn tell_operator(&self, unit: &mut Unit, id: OrderId, event: Event, full: bool, refusal: Option<&Refusal>) {
         let kind = if full { "refund-after-pickup" } else { "partial-refund" };
-        let event = Event { name: "PAYMENT_REFUNDED".into(), fields: Fields::new(), ..event };
+        let event = Event {
+            name: "PAYMENT_REFUNDED".into(),
+            fields: Fields::new(),
+            ..event
+        };
         self.core.note(unit, id, event);
         let amount = &self.refunded.amount;
         let detail = json!({
@@ -326,6 +392,13 @@ impl TakeRefund {
             "refusal": refusal.map(ToString::to_string),
         });
         let reason = kind.to_uppercase().replace('-', "_");
-        self.core.open_case(unit, kind, format!("refund:{}", self.refunded.key), Some(id), &reason, detail);
+        self.core.open_case(
+            unit,
+            kind,
+            format!("refund:{}", self.refunded.key),
+            Some(id),
+            &reason,
+            detail,
+        );
     }
 }

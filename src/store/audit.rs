@@ -54,7 +54,12 @@ impl Audit {
     fn report(&mut self, invariant: &'static str, subject: impl ToString, sequence: Option<i64>, detail: String) {
         self.violations += 1;
         if self.findings.len() < MOST_FINDINGS {
-            self.findings.push(Finding { invariant, subject: subject.to_string(), sequence, detail });
+            self.findings.push(Finding {
+                invariant,
+                subject: subject.to_string(),
+                sequence,
+                detail,
+            });
         }
     }
 }
@@ -72,14 +77,20 @@ impl Store {
             // A page is read in one transaction, so that an order that moves meanwhile is seen before or after, not between.
             let mut tx = self.db.tx().await?;
             if self.db.is_shared() {
-                tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", vec![]).await?;
+                tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", vec![])
+                    .await?;
             }
             let (clause, mut values): (_, Vec<Value>) = match after {
                 None => ("", vec![]),
                 Some(id) => ("WHERE i.id > $2", vec![id.0.into()]),
             };
             values.insert(0, PAGE.into());
-            let page = tx.rows(&format!("SELECT {ORDER_COLUMNS} {clause} ORDER BY i.id LIMIT $1"), values).await?;
+            let page = tx
+                .rows(
+                    &format!("SELECT {ORDER_COLUMNS} {clause} ORDER BY i.id LIMIT $1"),
+                    values,
+                )
+                .await?;
             let orders = page.iter().map(loaded).collect::<Result<Vec<_>, _>>()?;
             let Some(last) = orders.last() else {
                 tx.rollback().await?;
@@ -88,15 +99,20 @@ impl Store {
             after = Some(last.order.id);
             let keys: Vec<Value> = orders.iter().map(|it| it.order.id.0.into()).collect();
             let log = format!("SELECT {LOG_COLUMNS} FROM transitions WHERE order_id IN");
-            let log = grouped(sql::with_keys(&mut tx, &log, keys.clone(), " ORDER BY order_id, sequence").await?, |row| {
-                let entry = log_entry(row)?;
-                Ok((entry.transition.order_id, entry))
-            })?;
+            let log = grouped(
+                sql::with_keys(&mut tx, &log, keys.clone(), " ORDER BY order_id, sequence").await?,
+                |row| {
+                    let entry = log_entry(row)?;
+                    Ok((entry.transition.order_id, entry))
+                },
+            )?;
             let effects = format!("SELECT {EFFECT_COLUMNS} FROM effects WHERE order_id IN");
             let effects = sql::with_keys(&mut tx, &effects, keys, " ORDER BY order_id, sequence, ordinal").await?;
             let effects = grouped(effects, |row| {
                 let effect = effect(row)?;
-                let order = effect.order_id.ok_or_else(|| DbError::Failed(sqlx::Error::RowNotFound))?;
+                let order = effect
+                    .order_id
+                    .ok_or_else(|| DbError::Failed(sqlx::Error::RowNotFound))?;
                 Ok((order, effect))
             })?;
             tx.rollback().await?;
@@ -113,7 +129,10 @@ impl Store {
                 match graph {
                     Some(graph) => check_graph(&mut audit, &graph, order, log, effects),
                     None => {
-                        let detail = format!("graph version {} is not known to this binary", order.order.graph_version);
+                        let detail = format!(
+                            "graph version {} is not known to this binary",
+                            order.order.graph_version
+                        );
                         audit.report("I6", order.order.id, None, detail);
                     }
                 }
@@ -213,13 +232,28 @@ fn check_log(audit: &mut Audit, order: &Loaded, log: &[LogRow]) {
             audit.report("I1", id, sequence, format!("expected sequence {expected}"));
         }
         if entry.previous_hash != hash || chain::hash(&entry.previous_hash, row, entry.graph_version) != entry.hash {
-            audit.report("I1", id, sequence, "the hash chain is broken: this row or the one before was altered".to_owned());
+            audit.report(
+                "I1",
+                id,
+                sequence,
+                "the hash chain is broken: this row or the one before was altered".to_owned(),
+            );
         }
         if row.from != state {
-            audit.report("I1", id, sequence, format!("from {:?}, but the row before led to {state:?}", row.from));
+            audit.report(
+                "I1",
+                id,
+                sequence,
+                format!("from {:?}, but the row before led to {state:?}", row.from),
+            );
         }
         if row.change == Change::Moved && rank.is_some_and(|rank| row.rank <= rank) {
-            audit.report("I1", id, sequence, format!("rank {} does not rise above {rank:?}", row.rank));
+            audit.report(
+                "I1",
+                id,
+                sequence,
+                format!("rank {} does not rise above {rank:?}", row.rank),
+            );
         }
         hash.clone_from(&entry.hash);
         state = Some(row.to.clone());
@@ -236,7 +270,12 @@ fn check_log(audit: &mut Audit, order: &Loaded, log: &[LogRow]) {
             audit.report("I2", id, None, detail);
         }
         Some(_) if order.log_hash != hash => {
-            audit.report("I2", id, None, "the instance does not hold the hash of its newest log row".to_owned());
+            audit.report(
+                "I2",
+                id,
+                None,
+                "the instance does not hold the hash of its newest log row".to_owned(),
+            );
         }
         Some(_) => {}
     }
@@ -249,7 +288,12 @@ fn check_record(audit: &mut Audit, order: &Loaded) {
         audit.report("I5", id, None, "a failed delivery has no reason".to_owned());
     }
     if record.live != record.outcome.is_none() {
-        audit.report("I2", id, None, format!("live is {} with outcome {:?}", record.live, record.outcome));
+        audit.report(
+            "I2",
+            id,
+            None,
+            format!("live is {} with outcome {:?}", record.live, record.outcome),
+        );
     }
 }
 
@@ -277,11 +321,22 @@ fn check_graph(audit: &mut Audit, graph: &Graph, order: &Loaded, log: &[LogRow],
             (Change::Moved, None) => false,
         };
         if !entered {
-            let detail = format!("{:?} –{}→ {} is no edge of version {}", row.from, row.event, row.to, graph.version());
+            let detail = format!(
+                "{:?} –{}→ {} is no edge of version {}",
+                row.from,
+                row.event,
+                row.to,
+                graph.version()
+            );
             audit.report("I6", id, sequence, detail);
             continue;
         }
-        for name in graph.state(row.to.as_str()).map(|state| &state.on_enter).into_iter().flatten() {
+        for name in graph
+            .state(row.to.as_str())
+            .map(|state| &state.on_enter)
+            .into_iter()
+            .flatten()
+        {
             if !by_id.contains_key(&effect_id(id, row.revision.0, name.as_str())) {
                 audit.report("I3", id, sequence, format!("effect {name} was not recorded"));
             }
@@ -301,7 +356,12 @@ fn check_publication(audit: &mut Audit, id: OrderId, effects: &[Effect]) {
                     audit.report("I10", id, Some(effect.sequence), detail);
                 }
                 if newest.is_some_and(|newest| at < newest) {
-                    audit.report("I10", id, Some(effect.sequence), format!("{} was published out of order", effect.name));
+                    audit.report(
+                        "I10",
+                        id,
+                        Some(effect.sequence),
+                        format!("{} was published out of order", effect.name),
+                    );
                 }
                 newest = Some(at);
             }

@@ -25,7 +25,12 @@ impl Store {
             Some(false) => "WHERE closed_at IS NOT NULL",
         };
         let sql = format!("SELECT {CASE_COLUMNS} FROM operator_cases {clause} ORDER BY opened_at, case_id LIMIT $1");
-        self.db.rows(&sql, vec![filter.limit.into()]).await?.iter().map(case).collect()
+        self.db
+            .rows(&sql, vec![filter.limit.into()])
+            .await?
+            .iter()
+            .map(case)
+            .collect()
     }
 
     /// One case.
@@ -36,33 +41,62 @@ impl Store {
 
     /// How many cases are open.
     pub async fn count_open_cases(&self) -> Result<i64, DbError> {
-        let row = self.db.row("SELECT COUNT(*) AS count FROM operator_cases WHERE closed_at IS NULL", vec![]).await?;
+        let row = self
+            .db
+            .row(
+                "SELECT COUNT(*) AS count FROM operator_cases WHERE closed_at IS NULL",
+                vec![],
+            )
+            .await?;
         row.map_or(Ok(0), |row| row.int("count"))
     }
 
     /// One effect.
     pub async fn effect(&self, id: Uuid) -> Result<Option<Effect>, DbError> {
         let sql = format!("SELECT {EFFECT_COLUMNS} FROM effects WHERE effect_id = $1");
-        self.db.row(&sql, vec![id.into()]).await?.as_ref().map(effect).transpose()
+        self.db
+            .row(&sql, vec![id.into()])
+            .await?
+            .as_ref()
+            .map(effect)
+            .transpose()
     }
 
     /// One callback.
     pub async fn callback(&self, id: Uuid) -> Result<Option<Callback>, DbError> {
         let sql = format!("SELECT {CALLBACK_COLUMNS} FROM callbacks WHERE callback_id = $1");
-        self.db.row(&sql, vec![id.into()]).await?.as_ref().map(callback).transpose()
+        self.db
+            .row(&sql, vec![id.into()])
+            .await?
+            .as_ref()
+            .map(callback)
+            .transpose()
     }
 
     /// How many callbacks are in each state.
     pub async fn count_callbacks(&self) -> Result<Vec<(String, i64)>, DbError> {
-        let rows =
-            self.db.rows("SELECT state, COUNT(*) AS count FROM callbacks GROUP BY state ORDER BY state", vec![]).await?;
-        rows.iter().map(|row| Ok((row.text("state")?, row.int("count")?))).collect()
+        let rows = self
+            .db
+            .rows(
+                "SELECT state, COUNT(*) AS count FROM callbacks GROUP BY state ORDER BY state",
+                vec![],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.text("state")?, row.int("count")?)))
+            .collect()
     }
 
     /// A customer's token by its hash.
     pub async fn token(&self, hash: &[u8]) -> Result<Option<Token>, DbError> {
-        let sql = "SELECT token_hash, order_id, sequence, purpose, expires_at, answer, answered_at FROM confirmation_tokens
+        let sql =
+            "SELECT token_hash, order_id, sequence, purpose, expires_at, answer, answered_at FROM confirmation_tokens
                    WHERE token_hash = $1";
-        self.db.row(sql, vec![Value::from(hash.to_vec())]).await?.as_ref().map(token).transpose()
+        self.db
+            .row(sql, vec![Value::from(hash.to_vec())])
+            .await?
+            .as_ref()
+            .map(token)
+            .transpose()
     }
 }

@@ -40,9 +40,15 @@ pub fn hash(previous: &[u8], row: &Transition, graph_version: u32) -> Vec<u8> {
 fn digests(fields: &Fields) -> Json {
     let digest = |value: &waybill_domain::FieldValue| match value.as_text() {
         Some(text) if text.starts_with(ERASED) && text.len() == ERASED.len() + 64 => text[ERASED.len()..].to_owned(),
-        _ => hex::encode(Sha256::digest(serde_json::to_vec(value).expect("a field value is JSON"))),
+        _ => hex::encode(Sha256::digest(
+            serde_json::to_vec(value).expect("a field value is JSON"),
+        )),
     };
-    fields.iter().map(|(name, value)| (name.to_string(), Json::String(digest(value)))).collect::<serde_json::Map<_, _>>().into()
+    fields
+        .iter()
+        .map(|(name, value)| (name.to_string(), Json::String(digest(value))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// SHA-256 of JSON in canonical form: serde_json keeps keys sorted, and writes no spaces.

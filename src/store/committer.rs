@@ -72,7 +72,11 @@ impl Committer {
     /// Writes a command and answers after the commit. Dropping the future does not stop the command.
     pub async fn submit<C: Command>(&self, command: C) -> Result<C::Answer, CommitError> {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Pending { command, answer: None, reply: Some(reply) });
+        let job = Box::new(Pending {
+            command,
+            answer: None,
+            reply: Some(reply),
+        });
         self.jobs.send(job).await.map_err(|_| CommitError::Unavailable(None))?;
         answer.await.map_err(|_| CommitError::Unavailable(None))?
     }
@@ -159,9 +163,15 @@ async fn write(store: &Store, mut batch: Vec<(Needs, Box<dyn Job>)>, after: &Aft
         Err(error) => error,
     };
     if let DbError::Unavailable(_) = error {
-        warn!("{} commands are not known to be written: {error}: {}", batch.len(), source(&error));
+        warn!(
+            "{} commands are not known to be written: {error}: {}",
+            batch.len(),
+            source(&error)
+        );
         let error = Arc::new(error);
-        batch.iter_mut().for_each(|(_, job)| job.reply(Err(CommitError::Unavailable(Some(error.clone())))));
+        batch
+            .iter_mut()
+            .for_each(|(_, job)| job.reply(Err(CommitError::Unavailable(Some(error.clone())))));
         return;
     }
     // One of them is refused, or lost against another process: each for itself, so that it takes no other down.
@@ -207,7 +217,9 @@ async fn attempt(store: &Store, batch: &mut [(Needs, Box<dyn Job>)], after: &Aft
     }
     let committed = Committed {
         messages: !unit.writes.messages.is_empty() || !unit.writes.returned_messages.is_empty(),
-        due: !unit.writes.unparked.is_empty() || !unit.writes.changed_effects.is_empty() || !unit.writes.parked.is_empty(),
+        due: !unit.writes.unparked.is_empty()
+            || !unit.writes.changed_effects.is_empty()
+            || !unit.writes.parked.is_empty(),
     };
     let publish = unit.publishable();
     unit.flush(&mut tx).await?;

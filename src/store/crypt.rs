@@ -27,7 +27,10 @@ pub struct DataKey {
 impl DataKey {
     /// The same key again, for another holder.
     pub fn duplicate(&self) -> Self {
-        Self { id: self.id.clone(), key: SecretBox::new(Box::new(*self.key.expose_secret())) }
+        Self {
+            id: self.id.clone(),
+            key: SecretBox::new(Box::new(*self.key.expose_secret())),
+        }
     }
 }
 
@@ -70,7 +73,13 @@ impl Crypt {
         rand::rng().fill(&mut nonce);
         let cipher = XChaCha20Poly1305::new(key.expose_secret().into());
         let sealed = cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: aad(place, id).as_bytes() })
+            .encrypt(
+                &XNonce::from(nonce),
+                Payload {
+                    msg: plain,
+                    aad: aad(place, id).as_bytes(),
+                },
+            )
             .expect("encryption into memory does not fail below 256 GiB");
         let mut blob = vec![1, u8::try_from(id.len()).expect("settings limit key ids to 64 bytes")];
         blob.extend_from_slice(id.as_bytes());
@@ -82,7 +91,9 @@ impl Crypt {
     /// Decrypts what was encrypted for this place.
     pub fn open(&self, place: Place<'_>, blob: &[u8]) -> Result<Vec<u8>, CryptError> {
         let unopenable = || CryptError::Unopenable(format!("{}.{} of {}", place.table, place.column, place.row));
-        let [1, length, rest @ ..] = blob else { return Err(unopenable()) };
+        let [1, length, rest @ ..] = blob else {
+            return Err(unopenable());
+        };
         let (id, rest) = rest.split_at_checked(usize::from(*length)).ok_or_else(unopenable)?;
         let (nonce, sealed) = rest.split_first_chunk::<24>().ok_or_else(unopenable)?;
         let id = std::str::from_utf8(id).map_err(|_| unopenable())?;
@@ -90,7 +101,13 @@ impl Crypt {
             return Err(CryptError::UnknownKey(id.to_owned()));
         };
         XChaCha20Poly1305::new(key.key.expose_secret().into())
-            .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: aad(place, id).as_bytes() })
+            .decrypt(
+                &XNonce::from(*nonce),
+                Payload {
+                    msg: sealed,
+                    aad: aad(place, id).as_bytes(),
+                },
+            )
             .map_err(|_| unopenable())
     }
 
@@ -119,12 +136,19 @@ mod tests {
     fn crypt(ids: &[(&str, u8)]) -> Crypt {
         Crypt::new(
             ids.iter()
-                .map(|(id, byte)| DataKey { id: (*id).to_owned(), key: SecretBox::new(Box::new([*byte; 32])) })
+                .map(|(id, byte)| DataKey {
+                    id: (*id).to_owned(),
+                    key: SecretBox::new(Box::new([*byte; 32])),
+                })
                 .collect(),
         )
     }
 
-    const HERE: Place<'_> = Place { table: "delivery_orders", column: "dropoff", row: "a" };
+    const HERE: Place<'_> = Place {
+        table: "delivery_orders",
+        column: "dropoff",
+        row: "a",
+    };
 
     #[test]
     fn a_blob_opens_where_it_was_made_and_nowhere_else() {
@@ -132,8 +156,18 @@ mod tests {
         let blob = crypt.seal(HERE, b"Kastanienallee 7");
 
         assert_eq!(crypt.open(HERE, &blob).unwrap(), b"Kastanienallee 7");
-        for elsewhere in [Place { row: "b", ..HERE }, Place { column: "pickup", ..HERE }, Place { table: "x", ..HERE }] {
-            assert!(matches!(crypt.open(elsewhere, &blob), Err(CryptError::Unopenable(_))), "{elsewhere:?}");
+        for elsewhere in [
+            Place { row: "b", ..HERE },
+            Place {
+                column: "pickup",
+                ..HERE
+            },
+            Place { table: "x", ..HERE },
+        ] {
+            assert!(
+                matches!(crypt.open(elsewhere, &blob), Err(CryptError::Unopenable(_))),
+                "{elsewhere:?}"
+            );
         }
     }
 

@@ -54,9 +54,14 @@ impl From<sqlx::Error> for DbError {
             };
         };
         let code = database.code().unwrap_or_default().into_owned();
-        let constraint = database.constraint().map_or_else(|| database.message().to_owned(), str::to_owned);
+        let constraint = database
+            .constraint()
+            .map_or_else(|| database.message().to_owned(), str::to_owned);
         if database.is_unique_violation() || database.is_foreign_key_violation() || database.is_check_violation() {
-            return Self::Constraint { constraint, source: error };
+            return Self::Constraint {
+                constraint,
+                source: error,
+            };
         }
         match code.as_str() {
             "40001" | "40P01" | "5" | "517" => Self::Serialization(error),
@@ -70,7 +75,6 @@ impl From<sqlx::Error> for DbError {
 
 /// A value to bind; the variant tells its SQL type even where it is null.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each variant is the SQL type of its name")]
 pub enum Value {
     Text(Option<String>),
     Int(Option<i64>),
@@ -112,27 +116,31 @@ fn sqlite_time(at: DateTime<Utc>) -> String {
 }
 
 fn bind_postgres(sql: &str, values: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
-    values.into_iter().fold(sqlx::query(AssertSqlSafe(sql.to_owned())), |query, value| match value {
-        Value::Text(it) => query.bind(it),
-        Value::Int(it) => query.bind(it),
-        Value::Bool(it) => query.bind(it),
-        Value::Time(it) => query.bind(it),
-        Value::Uuid(it) => query.bind(it),
-        Value::Bytes(it) => query.bind(it),
-        Value::Json(it) => query.bind(it),
-    })
+    values
+        .into_iter()
+        .fold(sqlx::query(AssertSqlSafe(sql.to_owned())), |query, value| match value {
+            Value::Text(it) => query.bind(it),
+            Value::Int(it) => query.bind(it),
+            Value::Bool(it) => query.bind(it),
+            Value::Time(it) => query.bind(it),
+            Value::Uuid(it) => query.bind(it),
+            Value::Bytes(it) => query.bind(it),
+            Value::Json(it) => query.bind(it),
+        })
 }
 
 fn bind_sqlite(sql: &str, values: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
-    values.into_iter().fold(sqlx::query(AssertSqlSafe(sql.to_owned())), |query, value| match value {
-        Value::Text(it) => query.bind(it),
-        Value::Int(it) => query.bind(it),
-        Value::Bool(it) => query.bind(it),
-        Value::Time(it) => query.bind(it.map(sqlite_time)),
-        Value::Uuid(it) => query.bind(it.map(|id| id.to_string())),
-        Value::Bytes(it) => query.bind(it),
-        Value::Json(it) => query.bind(it.to_string()),
-    })
+    values
+        .into_iter()
+        .fold(sqlx::query(AssertSqlSafe(sql.to_owned())), |query, value| match value {
+            Value::Text(it) => query.bind(it),
+            Value::Int(it) => query.bind(it),
+            Value::Bool(it) => query.bind(it),
+            Value::Time(it) => query.bind(it.map(sqlite_time)),
+            Value::Uuid(it) => query.bind(it.map(|id| id.to_string())),
+            Value::Bytes(it) => query.bind(it),
+            Value::Json(it) => query.bind(it.to_string()),
+        })
 }
 
 /// A row of either database. A column of the wrong name or type is a fault of ours and an error.
@@ -214,13 +222,20 @@ impl Db {
     /// Opens PostgreSQL. `read_url` may name a replica; no decision that leads to a write reads from it.
     pub async fn postgres(url: &SecretString, read_url: Option<&SecretString>) -> Result<Self, DbError> {
         let options = |url: &SecretString| -> Result<PgConnectOptions, DbError> {
-            Ok(PgConnectOptions::from_str(url.expose_secret())?.application_name("waybill").statement_cache_capacity(400).options([
-                ("statement_timeout", "10s"),
-                ("lock_timeout", "5s"),
-                ("idle_in_transaction_session_timeout", "10s"),
-            ]))
+            Ok(PgConnectOptions::from_str(url.expose_secret())?
+                .application_name("waybill")
+                .statement_cache_capacity(400)
+                .options([
+                    ("statement_timeout", "10s"),
+                    ("lock_timeout", "5s"),
+                    ("idle_in_transaction_session_timeout", "10s"),
+                ]))
         };
-        let pool = |max| PgPoolOptions::new().max_connections(max).acquire_timeout(Duration::from_secs(5));
+        let pool = |max| {
+            PgPoolOptions::new()
+                .max_connections(max)
+                .acquire_timeout(Duration::from_secs(5))
+        };
         let writer = pool(4).connect_with(options(url)?).await?;
         let reader = pool(8).connect_lazy_with(options(read_url.unwrap_or(url))?);
         Ok(Self::Postgres { writer, reader })
@@ -236,7 +251,10 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(5))
             .statement_cache_capacity(400);
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await?;
         let reader = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options);
         Ok(Self::Sqlite { writer, reader })
     }
@@ -250,10 +268,14 @@ impl Db {
     /// pool with the transaction open, and later writes on it vanish. Here such a connection is closed instead.
     pub async fn tx(&self) -> Result<Tx, DbError> {
         let mut tx = match self {
-            Self::Postgres { writer, .. } => {
-                Tx { connection: Connection::Postgres(writer.acquire().await?), finished: false }
-            }
-            Self::Sqlite { writer, .. } => Tx { connection: Connection::Sqlite(writer.acquire().await?), finished: false },
+            Self::Postgres { writer, .. } => Tx {
+                connection: Connection::Postgres(writer.acquire().await?),
+                finished: false,
+            },
+            Self::Sqlite { writer, .. } => Tx {
+                connection: Connection::Sqlite(writer.acquire().await?),
+                finished: false,
+            },
         };
         let begin = match tx.connection {
             Connection::Postgres(_) => "BEGIN",
@@ -266,12 +288,18 @@ impl Db {
     /// Reads rows outside any transaction.
     pub async fn rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>, DbError> {
         match self {
-            Self::Postgres { reader, .. } => {
-                Ok(bind_postgres(sql, values).fetch_all(reader).await?.into_iter().map(Row::Postgres).collect())
-            }
-            Self::Sqlite { reader, .. } => {
-                Ok(bind_sqlite(sql, values).fetch_all(reader).await?.into_iter().map(Row::Sqlite).collect())
-            }
+            Self::Postgres { reader, .. } => Ok(bind_postgres(sql, values)
+                .fetch_all(reader)
+                .await?
+                .into_iter()
+                .map(Row::Postgres)
+                .collect()),
+            Self::Sqlite { reader, .. } => Ok(bind_sqlite(sql, values)
+                .fetch_all(reader)
+                .await?
+                .into_iter()
+                .map(Row::Sqlite)
+                .collect()),
         }
     }
 
@@ -297,7 +325,10 @@ impl Db {
             Self::Postgres { .. } => ("SELECT current_setting('server_version') AS version", "PostgreSQL"),
             Self::Sqlite { .. } => ("SELECT sqlite_version() AS version", "SQLite"),
         };
-        let version = self.row(sql, vec![]).await?.map_or_else(|| Ok(String::new()), |row| row.text("version"))?;
+        let version = self
+            .row(sql, vec![])
+            .await?
+            .map_or_else(|| Ok(String::new()), |row| row.text("version"))?;
         Ok(format!("{product} {version}"))
     }
 
@@ -333,12 +364,14 @@ impl Tx {
     /// Runs a statement; answers how many rows it changed.
     pub async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64, DbError> {
         match &mut self.connection {
-            Connection::Postgres(connection) => {
-                Ok(bind_postgres(sql, values).execute(&mut **connection).await?.rows_affected())
-            }
-            Connection::Sqlite(connection) => {
-                Ok(bind_sqlite(sql, values).execute(&mut **connection).await?.rows_affected())
-            }
+            Connection::Postgres(connection) => Ok(bind_postgres(sql, values)
+                .execute(&mut **connection)
+                .await?
+                .rows_affected()),
+            Connection::Sqlite(connection) => Ok(bind_sqlite(sql, values)
+                .execute(&mut **connection)
+                .await?
+                .rows_affected()),
         }
     }
 

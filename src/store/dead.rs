@@ -29,9 +29,12 @@ impl Store {
     pub async fn dead(&self, filter: &DeadFilter) -> Result<Vec<Dead>, DbError> {
         let mut values: Vec<Value> = Vec::new();
         let mut clauses = vec!["1 = 1".to_owned()];
-        for (column, wanted) in
-            [("source", &filter.source), ("queue", &filter.queue), ("task", &filter.task), ("reason", &filter.reason)]
-        {
+        for (column, wanted) in [
+            ("source", &filter.source),
+            ("queue", &filter.queue),
+            ("task", &filter.task),
+            ("reason", &filter.reason),
+        ] {
             if let Some(wanted) = wanted {
                 values.push(wanted.as_str().into());
                 clauses.push(format!("{column} = ${}", values.len()));
@@ -61,7 +64,13 @@ impl Store {
 
     /// How many are set aside and not replayed.
     pub async fn count_dead(&self) -> Result<i64, DbError> {
-        let row = self.db.row("SELECT COUNT(*) AS count FROM quarantine WHERE replayed_at IS NULL", vec![]).await?;
+        let row = self
+            .db
+            .row(
+                "SELECT COUNT(*) AS count FROM quarantine WHERE replayed_at IS NULL",
+                vec![],
+            )
+            .await?;
         row.map_or(Ok(0), |row| row.int("count"))
     }
 }

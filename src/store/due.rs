@@ -77,7 +77,12 @@ impl Store {
             "SELECT {EFFECT_COLUMNS} FROM effects f WHERE f.state IN ('sent', 'running') AND f.published_at <= $1
              AND (f.lease_until IS NULL OR f.lease_until <= $1) AND f.due_at <= $1 ORDER BY f.due_at LIMIT $2"
         );
-        self.db.rows(&sql, vec![before.into(), limit.into()]).await?.iter().map(effect).collect()
+        self.db
+            .rows(&sql, vec![before.into(), limit.into()])
+            .await?
+            .iter()
+            .map(effect)
+            .collect()
     }
 
     /// Messages that waited for their time.
@@ -105,8 +110,14 @@ impl Store {
             )
             .await?;
         match row {
-            Some(row) => Ok(Lag { waiting: row.int("waiting")?, oldest: row.opt_time("oldest")? }),
-            None => Ok(Lag { waiting: 0, oldest: None }),
+            Some(row) => Ok(Lag {
+                waiting: row.int("waiting")?,
+                oldest: row.opt_time("oldest")?,
+            }),
+            None => Ok(Lag {
+                waiting: 0,
+                oldest: None,
+            }),
         }
     }
 }

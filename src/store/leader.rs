@@ -16,12 +16,16 @@ pub struct Leadership(Option<PoolConnection<Postgres>>);
 impl Store {
     /// Takes the lead if nobody has it. With SQLite the one process that owns the file leads.
     pub async fn lead(&self) -> Result<Option<Leadership>, DbError> {
-        let Db::Postgres { writer, .. } = self.db() else { return Ok(Some(Leadership(None))) };
+        let Db::Postgres { writer, .. } = self.db() else {
+            return Ok(Some(Leadership(None)));
+        };
         let mut connection = writer.acquire().await?;
         // The lock belongs to the connection: it must never go back to the pool.
         connection.close_on_drop();
-        let taken: bool =
-            sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut *connection).await?;
+        let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(LOCK)
+            .fetch_one(&mut *connection)
+            .await?;
         Ok(taken.then_some(Leadership(Some(connection))))
     }
 }

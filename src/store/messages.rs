@@ -16,14 +16,20 @@ pub(super) async fn claim(
     limit: i64,
     now: DateTime<Utc>,
 ) -> Result<Vec<StoredMessage>, DbError> {
-    let lock = if tx.for_update().is_empty() { "" } else { " FOR UPDATE SKIP LOCKED" };
+    let lock = if tx.for_update().is_empty() {
+        ""
+    } else {
+        " FOR UPDATE SKIP LOCKED"
+    };
     let sql = format!(
         "UPDATE messages SET lease_until = $3, attempts = attempts + 1 WHERE message_id IN (
              SELECT message_id FROM messages WHERE queue = $1 AND available_at <= $2 AND (lease_until IS NULL OR lease_until <= $2)
              ORDER BY message_id LIMIT $4{lock})
          RETURNING message_id, queue, message, available_at AS due_at, attempts"
     );
-    let rows = tx.rows(&sql, vec![queue.into(), now.into(), (now + LEASE).into(), limit.into()]).await?;
+    let rows = tx
+        .rows(&sql, vec![queue.into(), now.into(), (now + LEASE).into(), limit.into()])
+        .await?;
     let mut messages = rows.iter().map(stored_message).collect::<Result<Vec<_>, _>>()?;
     messages.sort_by_key(|message| message.message_id);
     Ok(messages)
@@ -42,8 +48,15 @@ pub(super) fn stored_message(row: &Row) -> Result<StoredMessage, DbError> {
 impl Store {
     /// How many messages each queue of the in-process transport holds.
     pub async fn count_messages(&self) -> Result<Vec<(String, i64)>, DbError> {
-        let rows =
-            self.db.rows("SELECT queue, COUNT(*) AS count FROM messages GROUP BY queue ORDER BY queue", vec![]).await?;
-        rows.iter().map(|row| Ok((row.text("queue")?, row.int("count")?))).collect()
+        let rows = self
+            .db
+            .rows(
+                "SELECT queue, COUNT(*) AS count FROM messages GROUP BY queue ORDER BY queue",
+                vec![],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.text("queue")?, row.int("count")?)))
+            .collect()
     }
 }

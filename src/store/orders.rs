@@ -3,9 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use uuid::Uuid;
-use waybill_domain::{
-    Actor, Change, EventName, FieldName, FieldValue, OrderId, Revision, Role, StateName, Transition,
-};
+use waybill_domain::{Actor, Change, EventName, FieldName, FieldValue, OrderId, Revision, Role, StateName, Transition};
 
 use super::db::{DbError, Row, Value};
 use super::record::{Loaded, LogRow};
@@ -45,7 +43,10 @@ pub struct OrderFilter {
 impl Store {
     /// One order.
     pub async fn order(&self, id: OrderId) -> Result<Option<Stored>, DbError> {
-        let row = self.db.row(&format!("SELECT {ORDER_COLUMNS} WHERE i.id = $1"), vec![id.0.into()]).await?;
+        let row = self
+            .db
+            .row(&format!("SELECT {ORDER_COLUMNS} WHERE i.id = $1"), vec![id.0.into()])
+            .await?;
         row.map(|row| self.stored(&row)).transpose()
     }
 
@@ -69,7 +70,11 @@ impl Store {
         }
         if let Some((at, id)) = filter.after {
             values.extend([at.into(), id.into()]);
-            clauses.push(format!("(i.updated_at, i.id) > (${}, ${})", values.len() - 1, values.len()));
+            clauses.push(format!(
+                "(i.updated_at, i.id) > (${}, ${})",
+                values.len() - 1,
+                values.len()
+            ));
         }
         values.push(filter.limit.into());
         let sql = format!(
@@ -77,7 +82,12 @@ impl Store {
             clauses.join(" AND "),
             values.len()
         );
-        self.db.rows(&sql, values).await?.iter().map(|row| self.stored(row)).collect()
+        self.db
+            .rows(&sql, values)
+            .await?
+            .iter()
+            .map(|row| self.stored(row))
+            .collect()
     }
 
     /// The order that a partner's number or booking id means, live ones first.
@@ -96,32 +106,55 @@ impl Store {
     /// The log of one order, oldest first.
     pub async fn log(&self, id: OrderId) -> Result<Vec<LogEntry>, DbError> {
         let sql = format!("SELECT {LOG_COLUMNS} FROM transitions WHERE order_id = $1 ORDER BY sequence");
-        self.db.rows(&sql, vec![id.0.into()]).await?.iter().map(log_entry).collect()
+        self.db
+            .rows(&sql, vec![id.0.into()])
+            .await?
+            .iter()
+            .map(log_entry)
+            .collect()
     }
 
     /// How many orders are in each state.
     pub async fn count_states(&self) -> Result<Vec<(String, i64)>, DbError> {
         let rows = self
             .db
-            .rows("SELECT state, COUNT(*) AS count FROM instances GROUP BY state ORDER BY MIN(rank), state", vec![])
+            .rows(
+                "SELECT state, COUNT(*) AS count FROM instances GROUP BY state ORDER BY MIN(rank), state",
+                vec![],
+            )
             .await?;
-        rows.iter().map(|row| Ok((row.text("state")?, row.int("count")?))).collect()
+        rows.iter()
+            .map(|row| Ok((row.text("state")?, row.int("count")?)))
+            .collect()
     }
 
     fn stored(&self, row: &Row) -> Result<Stored, DbError> {
         let loaded = loaded(row)?;
         let id = loaded.order.id.to_string();
         let open = |column, blob: &[u8]| {
-            self.unseal(Place { table: "delivery_orders", column, row: &id }, blob)
-                .map_err(|error| DbError::Failed(sqlx::Error::Decode(error.into())))
+            self.unseal(
+                Place {
+                    table: "delivery_orders",
+                    column,
+                    row: &id,
+                },
+                blob,
+            )
+            .map_err(|error| DbError::Failed(sqlx::Error::Decode(error.into())))
         };
         let pickup = open("pickup", &loaded.record.pickup)?;
         let dropoff = open("dropoff", &loaded.record.dropoff)?;
-        Ok(Stored { pickup, dropoff, updated_at: row.time("updated_at")?, loaded })
+        Ok(Stored {
+            pickup,
+            dropoff,
+            updated_at: row.time("updated_at")?,
+            loaded,
+        })
     }
 }
 
-pub(super) const LOG_COLUMNS: &str = "order_id, sequence, kind, event, event_key, actor_role, actor_id, from_state, to_state, from_rank,
+pub(super) const LOG_COLUMNS: &str =
+    "order_id, sequence, kind, event, event_key, actor_role, actor_id, from_state, to_state, from_rank,
     to_rank, fields, inferred, graph_version, occurred_at, recorded_at, previous_hash, hash";
 
 pub(super) fn log_entry(row: &Row) -> Result<LogEntry, DbError> {

@@ -29,8 +29,19 @@ impl Store {
         let mut tx = self.db.tx().await?;
         let row = vec![process.into(), role.into(), report.into(), now.into()];
         let again = " ON CONFLICT (process) DO UPDATE SET report = excluded.report, seen_at = excluded.seen_at";
-        sql::insert(&mut tx, "processes", &["process", "role", "report", "seen_at"], vec![row], again).await?;
-        tx.execute("DELETE FROM processes WHERE seen_at < $1", vec![(now - GONE * 20).into()]).await?;
+        sql::insert(
+            &mut tx,
+            "processes",
+            &["process", "role", "report", "seen_at"],
+            vec![row],
+            again,
+        )
+        .await?;
+        tx.execute(
+            "DELETE FROM processes WHERE seen_at < $1",
+            vec![(now - GONE * 20).into()],
+        )
+        .await?;
         tx.commit().await
     }
 

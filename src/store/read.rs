@@ -28,7 +28,10 @@ pub(super) async fn inbox(
     tx: &mut Tx,
     keys: &[(&'static str, String)],
 ) -> Result<HashMap<(&'static str, String), InboxRow>, DbError> {
-    let wanted = keys.iter().map(|(source, key)| vec![(*source).into(), key.as_str().into()]).collect();
+    let wanted = keys
+        .iter()
+        .map(|(source, key)| vec![(*source).into(), key.as_str().into()])
+        .collect();
     let rows = sql::with_values(
         tx,
         "SELECT i.source, i.key, i.order_id, i.sequence, i.outcome, i.payload_hash FROM inbox i JOIN",
@@ -57,7 +60,10 @@ pub(super) async fn inbox(
 /// lock sees the new row that it waited for beside the *old* rows of every other table.
 async fn lock_first(tx: &mut Tx, table: &str, key: &str, keys: &[Value], lock: &str) -> Result<(), DbError> {
     if !lock.is_empty() {
-        let (select, order) = (format!("SELECT {key} FROM {table} WHERE {key} IN"), format!(" ORDER BY {key}{lock}"));
+        let (select, order) = (
+            format!("SELECT {key} FROM {table} WHERE {key} IN"),
+            format!(" ORDER BY {key}{lock}"),
+        );
         sql::with_keys(tx, &select, keys.to_vec(), &order).await?;
     }
     Ok(())
@@ -95,8 +101,10 @@ pub(super) async fn orderings(
     )
     .await?;
     collect(rows, |row| {
-        let ordering =
-            Ordering { live_order_id: row.opt_uuid("live_order_id")?.map(OrderId), attempts: row.int("attempts")? };
+        let ordering = Ordering {
+            live_order_id: row.opt_uuid("live_order_id")?.map(OrderId),
+            attempts: row.int("attempts")?,
+        };
         Ok((row.text("ordering_id")?, ordering))
     })
 }
@@ -128,7 +136,8 @@ pub(super) async fn payments(
     })
 }
 
-pub(super) const EFFECT_COLUMNS: &str = "effect_id, order_id, sequence, ordinal, name, subject, state, attempts, due_at, published_at,
+pub(super) const EFFECT_COLUMNS: &str =
+    "effect_id, order_id, sequence, ordinal, name, subject, state, attempts, due_at, published_at,
     lease_until, finished_at, cause, created_at";
 
 pub(super) fn effect(row: &Row) -> Result<Effect, DbError> {
@@ -186,14 +195,19 @@ pub(super) async fn callback_ids(
     let rows = sql::with_values(
         tx,
         "SELECT c.partner, c.event_id, c.callback_id FROM callbacks c JOIN",
-        keys.into_iter().map(|(partner, id)| vec![partner.into(), id.into()]).collect(),
+        keys.into_iter()
+            .map(|(partner, id)| vec![partner.into(), id.into()])
+            .collect(),
         "AS v ON c.partner = v.column1 AND c.event_id = v.column2",
     )
     .await?;
-    collect(rows, |row| Ok(((row.text("partner")?, row.text("event_id")?), row.uuid("callback_id")?)))
+    collect(rows, |row| {
+        Ok(((row.text("partner")?, row.text("event_id")?), row.uuid("callback_id")?))
+    })
 }
 
-pub(super) const CALLBACK_COLUMNS: &str = "callback_id, partner, event_id, key_id, signed_at, received_at, headers, body, sha256, state,
+pub(super) const CALLBACK_COLUMNS: &str =
+    "callback_id, partner, event_id, key_id, signed_at, received_at, headers, body, sha256, state,
     detail, order_id, parked_until, settled_at";
 
 pub(super) fn callback(row: &Row) -> Result<Callback, DbError> {
@@ -264,7 +278,8 @@ pub(super) fn token(row: &Row) -> Result<Token, DbError> {
     })
 }
 
-pub(super) const CASE_COLUMNS: &str = "case_id, kind, subject, order_id, reason, detail, opened_at, claimed_by, claimed_at, closed_by,
+pub(super) const CASE_COLUMNS: &str =
+    "case_id, kind, subject, order_id, reason, detail, opened_at, claimed_by, claimed_at, closed_by,
     closed_at, note";
 
 pub(super) fn case(row: &Row) -> Result<Case, DbError> {
@@ -311,13 +326,21 @@ pub(super) async fn numbers(
     )
     .await?;
     collect(rows, |row| {
-        Ok(((row.text("partner")?, row.text("partner_order_number")?), OrderId(row.uuid("order_id")?)))
+        Ok((
+            (row.text("partner")?, row.text("partner_order_number")?),
+            OrderId(row.uuid("order_id")?),
+        ))
     })
 }
 
 pub(super) async fn digests(tx: &mut Tx, digests: BTreeSet<Vec<u8>>) -> Result<HashSet<Vec<u8>>, DbError> {
     let keys = digests.into_iter().map(Value::from).collect();
-    let rows =
-        sql::with_keys(tx, "SELECT digest FROM quarantine WHERE replayed_at IS NULL AND digest IN", keys, "").await?;
+    let rows = sql::with_keys(
+        tx,
+        "SELECT digest FROM quarantine WHERE replayed_at IS NULL AND digest IN",
+        keys,
+        "",
+    )
+    .await?;
     rows.iter().map(|row| row.bytes("digest")).collect()
 }

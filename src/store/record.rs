@@ -207,7 +207,14 @@ pub enum EffectState {
 }
 
 impl EffectState {
-    const ALL: [Self; 6] = [Self::Requested, Self::Sent, Self::Running, Self::Done, Self::Failed, Self::Unknown];
+    const ALL: [Self; 6] = [
+        Self::Requested,
+        Self::Sent,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Unknown,
+    ];
 
     /// As the table writes it.
     pub fn as_str(self) -> &'static str {

@@ -48,7 +48,10 @@ pub async fn with_values(tx: &mut Tx, before: &str, rows: Vec<Vec<Value>>, after
 pub async fn with_keys(tx: &mut Tx, before: &str, keys: Vec<Value>, after: &str) -> Result<Vec<Row>, DbError> {
     let mut answers = Vec::new();
     for chunk in keys.chunks(256) {
-        let size = [1, 4, 16, 64, 256].into_iter().find(|size| *size >= chunk.len()).unwrap_or(256);
+        let size = [1, 4, 16, 64, 256]
+            .into_iter()
+            .find(|size| *size >= chunk.len())
+            .unwrap_or(256);
         let mut padded = chunk.to_vec();
         padded.resize(size, chunk[0].clone());
         let sql = format!("{before} {}{after}", tuples(1, size, 1));
@@ -58,7 +61,10 @@ pub async fn with_keys(tx: &mut Tx, before: &str, keys: Vec<Value>, after: &str)
 }
 
 fn group_size(left: usize, width: usize) -> usize {
-    [256, 64, 16, 4, 1].into_iter().find(|size| *size <= left && size * width <= MAX_VALUES).unwrap_or(1)
+    [256, 64, 16, 4, 1]
+        .into_iter()
+        .find(|size| *size <= left && size * width <= MAX_VALUES)
+        .unwrap_or(1)
 }
 
 fn tuples(count: usize, width: usize, first: usize) -> String {

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 use waybill_domain::{
-    Change, DeliveryOrder, EventName, FieldName, FieldValue, GraphVersion, MachineName, OrderId, Revision, StateName, Transition,
+    Change, DeliveryOrder, EventName, FieldName, FieldValue, GraphVersion, MachineName, OrderId, Revision, StateName,
+    Transition,
 };
 
 use super::chain;
@@ -53,12 +54,26 @@ pub struct Needs {
 impl Needs {
     /// Everything that is touched, as text that names it.
     pub(crate) fn touches(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.inbox.iter().map(|(source, key)| format!("i{source}|{key}")).collect();
+        let mut all: Vec<String> = self
+            .inbox
+            .iter()
+            .map(|(source, key)| format!("i{source}|{key}"))
+            .collect();
         all.extend(self.orders.iter().chain(&self.effects_of).map(|id| format!("o{id}")));
         all.extend(self.orderings.iter().map(|id| format!("g{id}")));
         all.extend(self.payments.iter().map(|id| format!("p{id}")));
-        all.extend(self.effects.iter().chain(&self.callbacks).chain(&self.cases).map(|id| format!("u{id}")));
-        all.extend(self.callback_keys.iter().map(|(partner, id)| format!("c{partner}|{id}")));
+        all.extend(
+            self.effects
+                .iter()
+                .chain(&self.callbacks)
+                .chain(&self.cases)
+                .map(|id| format!("u{id}")),
+        );
+        all.extend(
+            self.callback_keys
+                .iter()
+                .map(|(partner, id)| format!("c{partner}|{id}")),
+        );
         all.extend(self.numbers.iter().map(|number| format!("n{number}")));
         all.extend(self.tokens.iter().chain(&self.digests).map(hex::encode));
         all.extend(self.claim.iter().map(|(queue, _)| format!("q{queue}")));
@@ -181,7 +196,10 @@ impl Unit {
 
     /// Takes a decided transition: moves the order, writes its log row, arms its deadline. Answers the effects that must follow.
     pub fn take(&mut self, transition: &Transition) -> Vec<Effect> {
-        let loaded = self.orders.get_mut(&transition.order_id).expect("a command takes transitions of orders it needs");
+        let loaded = self
+            .orders
+            .get_mut(&transition.order_id)
+            .expect("a command takes transitions of orders it needs");
         let from_rank = transition.from.is_some().then_some(loaded.order.rank);
         let graph_version = loaded.order.graph_version.0;
         let hash = chain::hash(&loaded.log_hash, transition, graph_version);
@@ -215,7 +233,13 @@ impl Unit {
                 created_at: self.now,
             })
             .collect();
-        self.writes.log.push(LogRow { transition: transition.clone(), from_rank, graph_version, previous_hash, hash });
+        self.writes.log.push(LogRow {
+            transition: transition.clone(),
+            from_rank,
+            graph_version,
+            previous_hash,
+            hash,
+        });
         effects
     }
 
@@ -224,7 +248,9 @@ impl Unit {
         let free = |effect: &&Effect| {
             effect.state == super::record::EffectState::Requested
                 && effect.due_at <= self.now
-                && effect.order_id.is_none_or(|id| self.orders.get(&id).is_none_or(|order| !order.waiting))
+                && effect
+                    .order_id
+                    .is_none_or(|id| self.orders.get(&id).is_none_or(|order| !order.waiting))
         };
         self.writes.effects.iter().filter(free).cloned().collect()
     }
@@ -250,7 +276,16 @@ impl Unit {
 
     /// Writes everything, one statement a table.
     pub async fn flush(&mut self, tx: &mut Tx) -> Result<(), DbError> {
-        let Self { now, orders, effects, callbacks, tokens, cases, writes, .. } = self;
+        let Self {
+            now,
+            orders,
+            effects,
+            callbacks,
+            tokens,
+            cases,
+            writes,
+            ..
+        } = self;
         let now = *now;
         let orderings = std::mem::take(&mut writes.orderings);
         sql::insert(
@@ -304,13 +339,18 @@ fn record_values(id: OrderId, record: &Record) -> Vec<Value> {
 }
 
 async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateTime<Utc>) -> Result<(), DbError> {
-    let mut changed: Vec<&Loaded> =
-        orders.values().filter(|it| it.read_revision != Some(it.order.revision.0) || it.read_record.as_ref() != Some(&it.record)).collect();
+    let mut changed: Vec<&Loaded> = orders
+        .values()
+        .filter(|it| it.read_revision != Some(it.order.revision.0) || it.read_record.as_ref() != Some(&it.record))
+        .collect();
     changed.sort_by_key(|it| it.order.id);
     let (old, new): (Vec<_>, Vec<_>) = changed.into_iter().partition(|it| it.read_revision.is_some());
 
     // Old orders first: a successor becomes the ordering's live order only after its predecessor has ceased to be it.
-    let moved: Vec<_> = old.iter().filter(|it| it.read_revision != Some(it.order.revision.0)).collect();
+    let moved: Vec<_> = old
+        .iter()
+        .filter(|it| it.read_revision != Some(it.order.revision.0))
+        .collect();
     let rows = moved
         .iter()
         .map(|it| {
@@ -328,7 +368,9 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
     )
     .await?;
     if written.len() != moved.len() {
-        return Err(DbError::Serialization(sqlx::Error::Protocol("an order moved meanwhile".into())));
+        return Err(DbError::Serialization(sqlx::Error::Protocol(
+            "an order moved meanwhile".into(),
+        )));
     }
     let rows = old
         .iter()
@@ -349,12 +391,28 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
         .iter()
         .map(|it| {
             let mut values = order_values(it);
-            values.extend([it.machine.as_str().into(), i64::from(it.order.graph_version.0).into(), now.into(), now.into()]);
+            values.extend([
+                it.machine.as_str().into(),
+                i64::from(it.order.graph_version.0).into(),
+                now.into(),
+                now.into(),
+            ]);
             values
         })
         .collect();
-    let columns =
-        ["id", "state", "rank", "revision", "visited", "fields", "log_hash", "machine", "graph_version", "created_at", "updated_at"];
+    let columns = [
+        "id",
+        "state",
+        "rank",
+        "revision",
+        "visited",
+        "fields",
+        "log_hash",
+        "machine",
+        "graph_version",
+        "created_at",
+        "updated_at",
+    ];
     sql::insert(tx, "instances", &columns, rows, "").await?;
     let rows = new
         .iter()
@@ -376,9 +434,26 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
         })
         .collect();
     let columns = [
-        "order_id", "successor_id", "partner", "partner_booking_id", "partner_order_number", "tracking_url", "failure_reason", "failed",
-        "outcome", "confirmed_by", "live", "ordering_id", "customer_id", "payment_id", "attempt", "predecessor_id", "locale", "items",
-        "pickup", "dropoff",
+        "order_id",
+        "successor_id",
+        "partner",
+        "partner_booking_id",
+        "partner_order_number",
+        "tracking_url",
+        "failure_reason",
+        "failed",
+        "outcome",
+        "confirmed_by",
+        "live",
+        "ordering_id",
+        "customer_id",
+        "payment_id",
+        "attempt",
+        "predecessor_id",
+        "locale",
+        "items",
+        "pickup",
+        "dropoff",
     ];
     sql::insert(tx, "delivery_orders", &columns, rows, "").await?;
     Ok(())
@@ -386,33 +461,57 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
 
 async fn flush_log(tx: &mut Tx, rows: Vec<LogRow>) -> Result<(), DbError> {
     let columns = [
-        "order_id", "sequence", "kind", "event", "event_key", "actor_role", "actor_id", "from_state", "to_state", "from_rank", "to_rank",
-        "fields", "inferred", "graph_version", "occurred_at", "recorded_at", "previous_hash", "hash",
+        "order_id",
+        "sequence",
+        "kind",
+        "event",
+        "event_key",
+        "actor_role",
+        "actor_id",
+        "from_state",
+        "to_state",
+        "from_rank",
+        "to_rank",
+        "fields",
+        "inferred",
+        "graph_version",
+        "occurred_at",
+        "recorded_at",
+        "previous_hash",
+        "hash",
     ];
     let rows = rows
         .into_iter()
-        .map(|LogRow { transition: it, from_rank, graph_version, previous_hash, hash }| {
-            vec![
-                it.order_id.0.into(),
-                it.revision.0.into(),
-                it.change.as_str().into(),
-                it.event.as_str().into(),
-                it.key.into(),
-                it.actor.role.as_str().into(),
-                it.actor.id.into(),
-                it.from.map(|state| state.to_string()).into(),
-                it.to.as_str().into(),
-                from_rank.map(i64::from).into(),
-                i64::from(it.rank).into(),
-                json!(it.fields).into(),
-                it.inferred.into(),
-                i64::from(graph_version).into(),
-                it.occurred_at.into(),
-                it.at.into(),
-                previous_hash.into(),
-                hash.into(),
-            ]
-        })
+        .map(
+            |LogRow {
+                 transition: it,
+                 from_rank,
+                 graph_version,
+                 previous_hash,
+                 hash,
+             }| {
+                vec![
+                    it.order_id.0.into(),
+                    it.revision.0.into(),
+                    it.change.as_str().into(),
+                    it.event.as_str().into(),
+                    it.key.into(),
+                    it.actor.role.as_str().into(),
+                    it.actor.id.into(),
+                    it.from.map(|state| state.to_string()).into(),
+                    it.to.as_str().into(),
+                    from_rank.map(i64::from).into(),
+                    i64::from(it.rank).into(),
+                    json!(it.fields).into(),
+                    it.inferred.into(),
+                    i64::from(graph_version).into(),
+                    it.occurred_at.into(),
+                    it.at.into(),
+                    previous_hash.into(),
+                    hash.into(),
+                ]
+            },
+        )
         .collect();
     sql::insert(tx, "transitions", &columns, rows, "").await?;
     Ok(())
@@ -421,7 +520,15 @@ async fn flush_log(tx: &mut Tx, rows: Vec<LogRow>) -> Result<(), DbError> {
 async fn flush_inbox(tx: &mut Tx, mut rows: Vec<InboxRow>, now: DateTime<Utc>) -> Result<(), DbError> {
     // Always in the order of the keys: two processes that insert the same ones wait for each other, and never in a circle.
     rows.sort_by(|a, b| (a.source, &a.key).cmp(&(b.source, &b.key)));
-    let columns = ["source", "key", "order_id", "sequence", "outcome", "payload_hash", "received_at"];
+    let columns = [
+        "source",
+        "key",
+        "order_id",
+        "sequence",
+        "outcome",
+        "payload_hash",
+        "received_at",
+    ];
     let rows = rows
         .into_iter()
         .map(|it| {
@@ -441,8 +548,16 @@ async fn flush_inbox(tx: &mut Tx, mut rows: Vec<InboxRow>, now: DateTime<Utc>) -
 }
 
 async fn flush_payments(tx: &mut Tx, rows: Vec<Payment>, now: DateTime<Utc>) -> Result<(), DbError> {
-    let columns =
-        ["payment_id", "ordering_id", "event_key", "state", "minor_units", "currency", "refunded_units", "created_at"];
+    let columns = [
+        "payment_id",
+        "ordering_id",
+        "event_key",
+        "state",
+        "minor_units",
+        "currency",
+        "refunded_units",
+        "created_at",
+    ];
     let rows = rows
         .into_iter()
         .map(|it| {
@@ -465,18 +580,37 @@ async fn flush_payments(tx: &mut Tx, rows: Vec<Payment>, now: DateTime<Utc>) -> 
 }
 
 async fn flush_deadlines(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>) -> Result<(), DbError> {
-    let changed: BTreeMap<OrderId, &Loaded> =
-        orders.iter().filter(|(_, it)| it.deadline != it.read_deadline).map(|(id, it)| (*id, it)).collect();
+    let changed: BTreeMap<OrderId, &Loaded> = orders
+        .iter()
+        .filter(|(_, it)| it.deadline != it.read_deadline)
+        .map(|(id, it)| (*id, it))
+        .collect();
     let armed = changed
         .iter()
         .filter_map(|(id, it)| {
             let armed = it.deadline.as_ref()?;
-            Some(vec![id.0.into(), armed.sequence.into(), armed.event.as_str().into(), armed.due_at.into()])
+            Some(vec![
+                id.0.into(),
+                armed.sequence.into(),
+                armed.event.as_str().into(),
+                armed.due_at.into(),
+            ])
         })
         .collect();
     let again = " ON CONFLICT (order_id) DO UPDATE SET sequence = excluded.sequence, event = excluded.event, due_at = excluded.due_at";
-    sql::insert(tx, "deadlines", &["order_id", "sequence", "event", "due_at"], armed, again).await?;
-    let gone = changed.iter().filter(|(_, it)| it.deadline.is_none()).map(|(id, _)| id.0.into()).collect();
+    sql::insert(
+        tx,
+        "deadlines",
+        &["order_id", "sequence", "event", "due_at"],
+        armed,
+        again,
+    )
+    .await?;
+    let gone = changed
+        .iter()
+        .filter(|(_, it)| it.deadline.is_none())
+        .map(|(id, _)| id.0.into())
+        .collect();
     sql::with_keys(tx, "DELETE FROM deadlines WHERE order_id IN", gone, "").await?;
     Ok(())
 }
@@ -488,8 +622,19 @@ async fn flush_effects(
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
     let columns = [
-        "effect_id", "order_id", "sequence", "ordinal", "name", "subject", "state", "attempts", "due_at", "published_at", "created_at",
-        "finished_at", "cause",
+        "effect_id",
+        "order_id",
+        "sequence",
+        "ordinal",
+        "name",
+        "subject",
+        "state",
+        "attempts",
+        "due_at",
+        "published_at",
+        "created_at",
+        "finished_at",
+        "cause",
     ];
     let rows = std::mem::take(&mut writes.effects)
         .into_iter()
@@ -543,7 +688,10 @@ async fn flush_effects(
     sent.sort_unstable();
     sent.dedup();
     // A worker may have ended it, or asked for it again, before we learnt of the confirm: then it stays as the worker left it.
-    let sent = sent.into_iter().map(|(id, due_at)| vec![id.into(), now.into(), due_at.into()]).collect();
+    let sent = sent
+        .into_iter()
+        .map(|(id, due_at)| vec![id.into(), now.into(), due_at.into()])
+        .collect();
     sql::with_values(
         tx,
         "UPDATE effects SET state = 'sent', published_at = COALESCE(effects.published_at, v.column2) FROM",
@@ -552,7 +700,10 @@ async fn flush_effects(
     )
     .await?;
 
-    let unparked = std::mem::take(&mut writes.unparked).into_iter().map(|id| vec![id.0.into(), now.into()]).collect();
+    let unparked = std::mem::take(&mut writes.unparked)
+        .into_iter()
+        .map(|id| vec![id.0.into(), now.into()])
+        .collect();
     sql::with_values(
         tx,
         "UPDATE effects SET due_at = v.column2 FROM",
@@ -570,7 +721,16 @@ async fn flush_callbacks(
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
     let columns = [
-        "callback_id", "partner", "event_id", "key_id", "signed_at", "received_at", "headers", "body", "sha256", "state",
+        "callback_id",
+        "partner",
+        "event_id",
+        "key_id",
+        "signed_at",
+        "received_at",
+        "headers",
+        "body",
+        "sha256",
+        "state",
     ];
     let rows = std::mem::take(&mut writes.callbacks)
         .into_iter()
@@ -621,7 +781,15 @@ async fn flush_cases(
     cases: &HashMap<Uuid, Case>,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    let columns = ["case_id", "kind", "subject", "order_id", "reason", "detail", "opened_at"];
+    let columns = [
+        "case_id",
+        "kind",
+        "subject",
+        "order_id",
+        "reason",
+        "detail",
+        "opened_at",
+    ];
     let rows = std::mem::take(&mut writes.cases)
         .into_iter()
         .map(|it| {
@@ -636,7 +804,14 @@ async fn flush_cases(
             ]
         })
         .collect();
-    sql::insert(tx, "operator_cases", &columns, rows, " ON CONFLICT (subject) DO NOTHING").await?;
+    sql::insert(
+        tx,
+        "operator_cases",
+        &columns,
+        rows,
+        " ON CONFLICT (subject) DO NOTHING",
+    )
+    .await?;
     let closed = std::mem::take(&mut writes.closed_cases)
         .into_iter()
         .map(|(order, who, note)| vec![order.0.into(), who.into(), now.into(), note.into()])
@@ -679,7 +854,14 @@ async fn flush_tokens(
     tokens: &HashMap<Vec<u8>, Token>,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    let columns = ["token_hash", "order_id", "sequence", "purpose", "expires_at", "created_at"];
+    let columns = [
+        "token_hash",
+        "order_id",
+        "sequence",
+        "purpose",
+        "expires_at",
+        "created_at",
+    ];
     let rows = std::mem::take(&mut writes.tokens)
         .into_iter()
         .map(|it| {
@@ -693,7 +875,14 @@ async fn flush_tokens(
             ]
         })
         .collect();
-    sql::insert(tx, "confirmation_tokens", &columns, rows, " ON CONFLICT (token_hash) DO NOTHING").await?;
+    sql::insert(
+        tx,
+        "confirmation_tokens",
+        &columns,
+        rows,
+        " ON CONFLICT (token_hash) DO NOTHING",
+    )
+    .await?;
     let answered = std::mem::take(&mut writes.answered_tokens)
         .into_iter()
         .map(|hash| {
@@ -713,14 +902,37 @@ async fn flush_tokens(
 
 async fn flush_messages(tx: &mut Tx, writes: &mut Writes, now: DateTime<Utc>) -> Result<(), DbError> {
     let rows = |messages: Vec<StoredMessage>| -> Vec<Vec<Value>> {
-        let row = |it: StoredMessage| vec![it.message_id.into(), it.queue.into(), it.message.into(), it.due_at.into()];
+        let row = |it: StoredMessage| {
+            vec![
+                it.message_id.into(),
+                it.queue.into(),
+                it.message.into(),
+                it.due_at.into(),
+            ]
+        };
         messages.into_iter().map(row).collect()
     };
     let ids = |ids: &mut Vec<Uuid>| -> Vec<Value> { std::mem::take(ids).into_iter().map(Value::from).collect() };
     let messages = rows(std::mem::take(&mut writes.messages));
-    sql::insert(tx, "messages", &["message_id", "queue", "message", "available_at"], messages, "").await?;
-    sql::with_keys(tx, "DELETE FROM messages WHERE message_id IN", ids(&mut writes.deleted_messages), "").await?;
-    let returned = std::mem::take(&mut writes.returned_messages).into_iter().map(|id| vec![id.into(), now.into()]).collect();
+    sql::insert(
+        tx,
+        "messages",
+        &["message_id", "queue", "message", "available_at"],
+        messages,
+        "",
+    )
+    .await?;
+    sql::with_keys(
+        tx,
+        "DELETE FROM messages WHERE message_id IN",
+        ids(&mut writes.deleted_messages),
+        "",
+    )
+    .await?;
+    let returned = std::mem::take(&mut writes.returned_messages)
+        .into_iter()
+        .map(|id| vec![id.into(), now.into()])
+        .collect();
     sql::with_values(
         tx,
         "UPDATE messages SET lease_until = NULL, available_at = v.column2 FROM",
@@ -730,11 +942,35 @@ async fn flush_messages(tx: &mut Tx, writes: &mut Writes, now: DateTime<Utc>) ->
     .await?;
     let parked = rows(std::mem::take(&mut writes.parked));
     let again = " ON CONFLICT (message_id) DO NOTHING";
-    sql::insert(tx, "parked_messages", &["message_id", "queue", "message", "due_at"], parked, again).await?;
-    sql::with_keys(tx, "DELETE FROM parked_messages WHERE message_id IN", ids(&mut writes.deleted_parked), "").await?;
+    sql::insert(
+        tx,
+        "parked_messages",
+        &["message_id", "queue", "message", "due_at"],
+        parked,
+        again,
+    )
+    .await?;
+    sql::with_keys(
+        tx,
+        "DELETE FROM parked_messages WHERE message_id IN",
+        ids(&mut writes.deleted_parked),
+        "",
+    )
+    .await?;
 
     let columns = [
-        "id", "source", "queue", "task", "task_id", "reason", "place", "detail", "size", "message", "digest", "received_at",
+        "id",
+        "source",
+        "queue",
+        "task",
+        "task_id",
+        "reason",
+        "place",
+        "detail",
+        "size",
+        "message",
+        "digest",
+        "received_at",
     ];
     let dead = std::mem::take(&mut writes.dead)
         .into_iter()
@@ -756,7 +992,10 @@ async fn flush_messages(tx: &mut Tx, writes: &mut Writes, now: DateTime<Utc>) ->
         })
         .collect();
     sql::insert(tx, "quarantine", &columns, dead, "").await?;
-    let replayed = std::mem::take(&mut writes.replayed).into_iter().map(|id| vec![id.into(), now.into()]).collect();
+    let replayed = std::mem::take(&mut writes.replayed)
+        .into_iter()
+        .map(|id| vec![id.into(), now.into()])
+        .collect();
     sql::with_values(
         tx,
         "UPDATE quarantine SET replayed_at = v.column2 FROM",

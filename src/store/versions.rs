@@ -16,16 +16,31 @@ impl Store {
     ) -> Result<String, DbError> {
         let now = self.now().await?;
         let mut tx = self.db.tx().await?;
-        let row = vec![machine.into(), i64::from(version).into(), sha256.into(), document.into(), now.into()];
+        let row = vec![
+            machine.into(),
+            i64::from(version).into(),
+            sha256.into(),
+            document.into(),
+            now.into(),
+        ];
         let columns = ["machine", "version", "sha256", "document", "created_at"];
-        sql::insert(&mut tx, "graph_versions", &columns, vec![row], " ON CONFLICT (machine, version) DO NOTHING").await?;
+        sql::insert(
+            &mut tx,
+            "graph_versions",
+            &columns,
+            vec![row],
+            " ON CONFLICT (machine, version) DO NOTHING",
+        )
+        .await?;
         let kept = tx
             .rows(
                 "SELECT sha256 FROM graph_versions WHERE machine = $1 AND version = $2",
                 vec![machine.into(), i64::from(version).into()],
             )
             .await?;
-        let kept = kept.first().map_or_else(|| Ok(sha256.to_owned()), |row| row.text("sha256"))?;
+        let kept = kept
+            .first()
+            .map_or_else(|| Ok(sha256.to_owned()), |row| row.text("sha256"))?;
         tx.commit().await?;
         Ok(kept)
     }

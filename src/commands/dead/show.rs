@@ -30,8 +30,24 @@ pub(super) async fn run(settings: &Settings, id: Uuid, json: bool, out: &mut dyn
         writeln!(out)?;
         return Ok(DONE);
     }
-    let Json::Object(fields) = whole else { return Ok(DONE) };
-    for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+    let heads = [
+        "id",
+        "source",
+        "queue",
+        "task",
+        "task_id",
+        "reason",
+        "place",
+        "detail",
+        "received_at",
+        "size",
+        "replayed_at",
+    ];
+    for (name, value) in heads
+        .map(|name| (name, &whole[name]))
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+    {
         writeln!(
             out,
             "{name:<12} {}",

@@ -101,9 +101,9 @@ async fn check_contents(settings: &Settings, db: Db, template: Option<&Template>
     if let Some(template) = template {
         checks.push(check_graph(&store, template).await);
     }
-    checks.push(match (operator, settings.data_keys.is_some()) {
-        (Err(error), _) => Check::fail("data key", error.to_string()),
-        (Ok(_), _) => check_keys(&store, count).await,
+    checks.push(match operator {
+        Err(error) => Check::fail("data key", error.to_string()),
+        Ok(_) => check_keys(&store, count).await,
     });
     checks
 }
