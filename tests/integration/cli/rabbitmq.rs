@@ -1,0 +1,114 @@
+//! The same commands on RabbitMQ.
+
+use std::process::Command;
+
+use serde_json::{Value as Json, json};
+
+use super::{malformed, payment, status};
+use crate::support::{Place, eventually};
+
+/// A virtual host of its own.
+struct VirtualHost {
+    name: String,
+}
+
+impl VirtualHost {
+    fn new() -> Self {
+        let name = format!("waybill-test-{}", uuid::Uuid::new_v4());
+        control(&["add_vhost", &name]);
+        control(&["set_permissions", "-p", &name, "guest", ".*", ".*", ".*"]);
+        Self { name }
+    }
+
+    fn url(&self) -> String {
+        let url = std::env::var("WAYBILL_TEST_AMQP_URL")
+            .expect("WAYBILL_TEST_AMQP_URL: run `make test`, which starts the services");
+        let (server, _) = url.rsplit_once('/').expect("a virtual host");
+        format!("{server}/{}", self.name)
+    }
+}
+
+impl Drop for VirtualHost {
+    fn drop(&mut self) {
+        control(&["delete_vhost", &self.name]);
+    }
+}
+
+fn control(arguments: &[&str]) {
+    let program = std::env::var("WAYBILL_TEST_RABBITMQCTL")
+        .expect("WAYBILL_TEST_RABBITMQCTL: run `make test`, which starts the services");
+    let ran = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("rabbitmqctl runs");
+    assert!(
+        ran.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
+/// A worker's settings: a SQLite file, RabbitMQ, and a partner that is away.
+fn place(host: &VirtualHost) -> Place {
+    let place = Place::new()
+        .set("WAYBILL_BROKER_URL", host.url())
+        .set("WAYBILL_PARTNERS", "partners.yaml");
+    let secret = "{id: a, value: whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=}";
+    place.write(
+        "partners.yaml",
+        &format!("partners: {{far: {{adapter: standard, base_url: 'http://127.0.0.1:9', secrets: [{secret}]}}}}\ndefault: far\n"),
+    );
+    place
+}
+
+#[test]
+fn events_are_sent_set_aside_and_sent_again_over_rabbitmq() {
+    let host = VirtualHost::new();
+    let place = place(&host);
+    place.write("payment.json", &payment("ord-1").to_string());
+    place.write("bad.json", &malformed("ord-2").to_string());
+
+    let early = place.run(&["send", "payment.json"]).refused(69);
+    let before = verdicts(&place);
+    let worker = place.start(&["work"]);
+    eventually("the queues are made", || {
+        (verdicts(&place).1["queue waybill.payments"] == "ok").then_some(())
+    });
+    place.run(&["send", "payment.json"]).good();
+    place.run(&["send", "--unchecked", "bad.json"]).good();
+    eventually("an order and a message set aside", || {
+        let status = status(&place);
+        (status["orders"] == 1 && status["dead_messages"] == 1).then_some(())
+    });
+    let replayed = place
+        .run(&["dead", "replay", "--filter", "source=amqp", "--yes"])
+        .good();
+    eventually("it is set aside again", || {
+        (status(&place)["dead_messages"] == 1).then_some(())
+    });
+    let all = place.run(&["dead", "list", "--all", "--json"]).json();
+    worker.stop();
+
+    assert!(
+        early.contains("no queue takes messages") && early.contains("`waybill work` makes the queue"),
+        "{early}"
+    );
+    assert_eq!(
+        (before.0, &before.1["broker"], &before.1["queue waybill"]),
+        (69, &json!("ok"), &json!("fail"))
+    );
+    assert_eq!(replayed, "sent 1 of 1 again\n");
+    assert_eq!(all.as_array().unwrap().len(), 2, "{all}");
+    for name in ["source", "queue", "reason", "place", "size"] {
+        assert_eq!(all[0][name], all[1][name], "{all}");
+    }
+}
+
+/// The doctor's exit code, and its verdicts by name.
+fn verdicts(place: &Place) -> (i32, Json) {
+    let ran = place.run(&["doctor", "--json"]);
+    let found: Json = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+    let checks = found["checks"].as_array().unwrap().iter();
+    let verdicts = checks.map(|check| (check["name"].as_str().unwrap().to_owned(), check["verdict"].clone()));
+    (ran.code, Json::Object(verdicts.collect()))
+}

@@ -1,0 +1,4 @@
+//! The whole service from outside: its command line, HTTP and queues.
+
+mod cli;
+mod support;
