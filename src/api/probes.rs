@@ -95,10 +95,7 @@ impl Readiness {
     }
 
     async fn look(&self, before: Option<Seen>) -> Seen {
-        let database = matches!(
-            timeout(PING, self.store.db().row("SELECT 1 AS one", vec![])).await,
-            Ok(Ok(_))
-        );
+        let database = matches!(timeout(PING, self.store.ping()).await, Ok(Ok(())));
         if !database {
             warn!("the database does not answer a ping");
         }

@@ -23,14 +23,14 @@ pub struct Audit {
     pub log_rows: u64,
     /// Effects that were checked.
     pub effects: u64,
-    /// What does not hold; at most [`MOST_FINDINGS`] are kept.
+    /// What does not hold; at most a thousand are kept.
     pub findings: Vec<Finding>,
     /// How many do not hold.
     pub violations: u64,
 }
 
 /// Findings that are kept; more are counted only.
-pub const MOST_FINDINGS: usize = 1_000;
+pub(super) const MOST_FINDINGS: usize = 1_000;
 
 /// An invariant that does not hold, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

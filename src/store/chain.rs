@@ -7,13 +7,13 @@ use sha2::{Digest as _, Sha256};
 use waybill_domain::{Fields, Transition};
 
 /// What the first row of a log follows.
-pub const GENESIS: [u8; 32] = [0; 32];
+pub(super) const GENESIS: [u8; 32] = [0; 32];
 
 /// What an erased value is replaced by: this and the hex digest it had.
 const ERASED: &str = "sha256:";
 
 /// The hash of a row: SHA-256 over the hash before it and the row in canonical JSON.
-pub fn hash(previous: &[u8], row: &Transition, graph_version: u32) -> Vec<u8> {
+pub(super) fn hash(previous: &[u8], row: &Transition, graph_version: u32) -> Vec<u8> {
     let canonical = json!([
         row.order_id.to_string(),
         row.revision.0,

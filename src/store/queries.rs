@@ -69,6 +69,12 @@ impl Store {
             .collect()
     }
 
+    /// Asks the database for nothing: the primary, and where queries go.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.db().clock().await?;
+        self.db().row("SELECT 1 AS one", vec![]).await.map(drop)
+    }
+
     /// A page of cases, oldest first.
     pub async fn case_page(&self, page: CasePage) -> Result<Vec<Case>, DbError> {
         let mut clauses = vec!["1 = 1".to_owned()];

@@ -8,7 +8,7 @@ const MAX_VALUES: usize = 30_000;
 /// `INSERT INTO {table} ({columns}) VALUES …{suffix}` for all rows; answers the rows of a `RETURNING` in the suffix.
 ///
 /// Rows go in groups of 256, 64, 16, 4 and 1, so that a handful of prepared statements serves every batch.
-pub async fn insert(
+pub(super) async fn insert(
     tx: &mut Tx,
     table: &str,
     columns: &[&str],
@@ -32,7 +32,7 @@ pub async fn insert(
 
 /// Runs `{before} (VALUES …) {after}` for all rows, whose columns are `column1`, `column2` … in both databases; answers the rows of
 /// a `RETURNING`.
-pub async fn with_values(tx: &mut Tx, before: &str, rows: Vec<Vec<Value>>, after: &str) -> Result<Vec<Row>, DbError> {
+pub(super) async fn with_values(tx: &mut Tx, before: &str, rows: Vec<Vec<Value>>, after: &str) -> Result<Vec<Row>, DbError> {
     let mut answers = Vec::new();
     let mut rows = rows.into_iter().peekable();
     while let Some(width) = rows.peek().map(Vec::len) {
@@ -45,7 +45,7 @@ pub async fn with_values(tx: &mut Tx, before: &str, rows: Vec<Vec<Value>>, after
 }
 
 /// Runs `{before} ($1, $2, …){after}` for all keys, as in `WHERE id IN`; answers rows. Keys are padded by repetition to few sizes.
-pub async fn with_keys(tx: &mut Tx, before: &str, keys: Vec<Value>, after: &str) -> Result<Vec<Row>, DbError> {
+pub(super) async fn with_keys(tx: &mut Tx, before: &str, keys: Vec<Value>, after: &str) -> Result<Vec<Row>, DbError> {
     let mut answers = Vec::new();
     for chunk in keys.chunks(256) {
         let size = [1, 4, 16, 64, 256]

@@ -65,7 +65,10 @@ pub struct Work {
 
 /// An order with what the relational record says of it.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each field is named and described in interfaces: the order view")]
+#[expect(
+    missing_docs,
+    reason = "each field is named and described in interfaces: the order view"
+)]
 pub struct OrderRecord {
     pub order_id: OrderId,
     pub ordering_id: String,

@@ -4,7 +4,9 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::json;
 
+use super::super::probes::Readiness;
 use super::world::World;
+use crate::store::{Crypt, Db, Store};
 
 async fn get(world: &World, path: &str) -> super::world::Answered {
     world.send(Request::get(path), Body::empty()).await
@@ -95,9 +97,30 @@ async fn requests_are_measured_by_route_and_never_by_address() {
 #[tokio::test]
 async fn a_committer_that_has_died_makes_the_process_unready() {
     let world = World::new().await;
-    let readiness = crate::api::probes::Readiness::new(world.engine.store().clone(), || false, world.draining.clone());
+    let readiness = Readiness::new(world.engine.store().clone(), || false, world.draining.clone());
 
     let checks = readiness.check().await;
 
     assert!(!checks.committer && !checks.is_ready() && checks.database && checks.migrations);
+}
+
+#[tokio::test]
+async fn a_database_that_was_never_migrated_is_not_ready_and_one_of_a_newer_release_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let world = World::new().await;
+    let bare = Db::sqlite(&folder.path().join("bare.db"))
+        .await
+        .expect("a database file");
+    let store = Store::open(bare, std::sync::Arc::new(Crypt::new(vec![])), chrono::TimeDelta::zero()).await;
+    let bare = Readiness::new(store.expect("the store opens"), || true, world.draining.clone());
+
+    let mut tx = world.db.tx().await.expect("a transaction");
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (99991231000000, 'of a newer release', TRUE, x'00', 0)";
+    tx.execute(newer, vec![]).await.expect("the migration is recorded");
+    tx.commit().await.expect("it is committed");
+    let newer = Readiness::new(world.engine.store().clone(), || true, world.draining.clone());
+
+    assert!(!bare.check().await.migrations);
+    assert!(newer.check().await.is_ready());
 }

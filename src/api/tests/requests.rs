@@ -7,11 +7,14 @@ use waybill_domain::{OrderId, Role};
 
 use super::world::{Answered, World};
 
+/// Names with values.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 const GOOD: &str = r#"{"event": "OPERATOR_ESCALATED"}"#;
 const KEY: (&str, &str) = ("idempotency-key", "k-1");
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-async fn report(world: &World, id: OrderId, headers: &[(&str, &str)], body: impl Into<Body>) -> Answered {
+async fn report(world: &World, id: OrderId, headers: Headers<'_>, body: impl Into<Body>) -> Answered {
     let mut request = Request::post(format!("/v1/delivery-orders/{id}/events")).header(
         header::AUTHORIZATION,
         format!("Bearer {}", world.token(Role::Operator, "ada")),
@@ -106,7 +109,7 @@ async fn a_header_that_is_wrong_is_refused() {
     let world = World::new().await;
     let id = world.order("o-1").await;
     let (longest, too_long) = ("k".repeat(255), "k".repeat(256));
-    let cases: [(&[(&str, &str)], u16, &str); 21] = [
+    let cases: [(Headers<'_>, u16, &str); 21] = [
         (&[JSON], 400, "idempotency-key-required"),
         (&[JSON, ("idempotency-key", "")], 400, "idempotency-key-required"),
         (&[JSON, ("idempotency-key", "a b")], 400, "idempotency-key-required"),
