@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::probes::Readiness;
 use super::world::World;
-use crate::store::{Crypt, Db, Store};
+use crate::store::{Db, Store};
 
 async fn get(world: &World, path: &str) -> super::world::Answered {
     world.send(Request::get(path), Body::empty()).await
@@ -111,7 +111,7 @@ async fn a_database_that_was_never_migrated_is_not_ready_and_one_of_a_newer_rele
     let bare = Db::sqlite(&folder.path().join("bare.db"))
         .await
         .expect("a database file");
-    let store = Store::open(bare, std::sync::Arc::new(Crypt::new(vec![])), chrono::TimeDelta::zero()).await;
+    let store = Store::open(bare, world.crypt.clone(), chrono::TimeDelta::zero()).await;
     let bare = Readiness::new(store.expect("the store opens"), || true, world.draining.clone());
 
     let mut tx = world.db.tx().await.expect("a transaction");

@@ -34,7 +34,7 @@ pub(crate) struct World {
     pub(crate) db: Db,
     pub(crate) router: Router,
     pub(crate) draining: CancellationToken,
-    crypt: Arc<Crypt>,
+    pub(crate) crypt: Arc<Crypt>,
     auth: Arc<Auth>,
     _folder: tempfile::TempDir,
 }
