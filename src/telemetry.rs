@@ -1,5 +1,6 @@
 //! What a process tells of itself: log lines, and numbers for Prometheus.
 
+use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,8 @@ pub enum LogError {
 pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => lines.with_target(false).finish().try_init()?,
         LogFormat::Json => lines

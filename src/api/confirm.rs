@@ -4,6 +4,7 @@
 
 mod page;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Form, FromRequest as _, Json, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -19,6 +20,16 @@ use page::{Language, Page};
 
 /// No token is longer.
 const MAX_TOKEN: usize = 128;
+
+/// The token as it stands in the address; what is no text is one more unknown one.
+type Token = Result<Path<String>, PathRejection>;
+
+fn fitting(token: Token) -> Option<String> {
+    token
+        .ok()
+        .map(|Path(token)| token)
+        .filter(|token| token.len() <= MAX_TOKEN)
+}
 
 /// The customer's answer, as a form or as JSON.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -38,10 +49,10 @@ pub(super) struct ReceivedForm {
         (status = 503, description = "come again", content_type = "text/html", body = String),
     ),
 )]
-pub(super) async fn show_page(State(app): State<App>, Path(token): Path<String>, headers: HeaderMap) -> Response {
-    if token.len() > MAX_TOKEN {
+pub(super) async fn show_page(State(app): State<App>, token: Token, headers: HeaderMap) -> Response {
+    let Some(token) = fitting(token) else {
         return unknown(&headers);
-    }
+    };
     answer(app.engine.confirmation(&token).await, &headers)
 }
 
@@ -64,11 +75,11 @@ pub(super) async fn show_page(State(app): State<App>, Path(token): Path<String>,
         (status = 503, description = "come again", content_type = "text/html", body = String),
     ),
 )]
-pub(super) async fn take_answer(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
+pub(super) async fn take_answer(State(app): State<App>, token: Token, request: Request) -> Response {
     let headers = request.headers().clone();
-    if token.len() > MAX_TOKEN {
+    let Some(token) = fitting(token) else {
         return unknown(&headers);
-    }
+    };
     match read(&headers, request).await {
         Ok(received) => answer(app.engine.answer(&token, received).await, &headers),
         Err(status) => respond(status, Language::accepted(&headers), Page::NotUnderstood),

@@ -122,12 +122,12 @@ impl axum::extract::FromRequestParts<App> for MayReport {
     async fn from_request_parts(parts: &mut axum::http::request::Parts, app: &App) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
         let Id(id) = Id::from_request_parts(parts, app).await?;
-        let order = app
-            .engine
-            .store()
-            .order(OrderId(id))
-            .await?
-            .ok_or_else(Problem::not_found)?;
+        let store = app.engine.store();
+        let order = match store.order(OrderId(id)).await? {
+            Some(order) => order,
+            // A replica may not have heard of an order that was born a moment ago.
+            None => store.latest_order(OrderId(id)).await?.ok_or_else(Problem::not_found)?.0,
+        };
         caller.authorize(Action::ReportEvent(&order.loaded.record.customer_id))?;
         let graph = app.engine.graph_of(order.loaded.order.graph_version);
         Ok(Self {

@@ -117,7 +117,7 @@ async fn unknown_and_expired_links_are_the_same_page() {
         look(&later, &link).await,
         say(&later, &link, FORM, "received=yes").await,
     ];
-    for path in ["/confirm/AAAA", "/confirm/%C3%BC", &long] {
+    for path in ["/confirm/AAAA", "/confirm/%C3%BC", "/confirm/%FF", &long] {
         pages.push(look(&world.router, path).await);
         pages.push(say(&world.router, path, FORM, "received=yes").await);
     }
