@@ -17,7 +17,7 @@ use waybill_tasks::celery::transport::Transport;
 
 use crate::api::server;
 use crate::config::{Broker, Settings};
-use crate::engine::{Engine, Outside};
+use crate::engine::{EVENTS_EXCHANGE, Engine, Outside};
 use crate::local::LocalTransport;
 use crate::relay::{Outlet, Relay};
 
@@ -136,6 +136,9 @@ impl App {
                 stop.cancel();
             }
         });
+        let exchange = app.transport.clone();
+        app.background
+            .spawn(async move { exchange.ensure_exchange(EVENTS_EXCHANGE).await });
         let relay = Relay::new(app.engine.clone(), app.transport.clone());
         app.background
             .spawn(relay.clone().follow(committing, app.relay_stop.clone()));

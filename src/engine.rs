@@ -26,7 +26,7 @@ use crate::template::Template;
 
 pub use apply::{Answer, Report};
 pub use core::{MACHINE, Outside};
-pub use message::{DeadMessage, unpack};
+pub use message::{DeadMessage, EVENTS_EXCHANGE, unpack};
 
 use core::Core;
 
@@ -145,8 +145,8 @@ impl Engine {
         &self.core.outside
     }
 
-    /// The task that carries an effect.
-    pub fn task_of(&self, effect: &crate::store::record::Effect) -> waybill_tasks::celery::message::Message {
+    /// The message that carries an effect.
+    pub fn message_of(&self, effect: &crate::store::record::Effect) -> waybill_tasks::celery::message::Message {
         message::of_effect(effect, &self.core.outside.queue)
     }
 

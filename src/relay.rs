@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use waybill_domain::OrderId;
 use waybill_tasks::celery::transport::{PublishError, Routing, Transport};
 
-use crate::engine::{Engine, EngineError, unpack};
+use crate::engine::{EVENTS_EXCHANGE, Engine, EngineError, unpack};
 use crate::store::Leadership;
 use crate::store::committer::{AfterCommit, Committed};
 use crate::store::record::Effect;
@@ -220,8 +220,14 @@ impl Relay {
         effects.sort_by_key(|effect| (effect.sequence, effect.ordinal));
         let mut sent = Vec::new();
         for effect in effects {
-            let message = self.engine.task_of(&effect);
-            match self.transport.publish(message, Routing::Mandatory).await {
+            let message = self.engine.message_of(&effect);
+            // A task must reach its queue; an event may interest nobody.
+            let routing = if message.exchange == EVENTS_EXCHANGE {
+                Routing::Optional
+            } else {
+                Routing::Mandatory
+            };
+            match self.transport.publish(message, routing).await {
                 Ok(()) => sent.push(effect),
                 Err(error) => return (sent, Some((effect, error))),
             }
@@ -230,7 +236,11 @@ impl Relay {
     }
 
     async fn defer(&self, effect: &Effect, error: &PublishError) {
+        if matches!(error, PublishError::Unroutable { exchange, .. } if exchange == EVENTS_EXCHANGE) {
+            self.transport.ensure_exchange(EVENTS_EXCHANGE).await;
+        }
         let after = match error {
+            PublishError::Unroutable { exchange, .. } if exchange == EVENTS_EXCHANGE => Duration::from_secs(1),
             PublishError::Unroutable { .. } => Duration::from_secs(30),
             PublishError::Unconfirmed(_) => Duration::from_secs(2),
         };

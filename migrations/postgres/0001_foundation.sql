@@ -120,6 +120,8 @@ CREATE TABLE effects (
     ordinal      bigint      NOT NULL,
     name         text        NOT NULL,
     subject      uuid,
+    -- what it carries beside ids: states and reasons, never addresses
+    payload      jsonb,
     state        text        NOT NULL CHECK (state IN ('requested', 'sent', 'running', 'done', 'failed', 'unknown')),
     attempts     bigint      NOT NULL DEFAULT 0,
     due_at       timestamptz NOT NULL,

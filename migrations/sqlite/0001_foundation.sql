@@ -120,6 +120,8 @@ CREATE TABLE effects (
     ordinal      INTEGER      NOT NULL,
     name         TEXT NOT NULL,
     subject      TEXT,
+    -- what it carries beside ids: states and reasons, never addresses
+    payload      TEXT,
     state        TEXT NOT NULL CHECK (state IN ('requested', 'sent', 'running', 'done', 'failed', 'unknown')),
     attempts     INTEGER      NOT NULL DEFAULT 0,
     due_at       TEXT NOT NULL,

@@ -1,5 +1,6 @@
 //! What a process says of itself when it starts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use tracing::info;
@@ -69,17 +70,22 @@ impl Banner {
 /// `delivery-order 1, 2 (new orders: 2)`.
 fn graphs(settings: &Settings) -> Result<String, Failure> {
     let template = read_template(settings)?;
-    let mut machines: Vec<(String, Vec<String>)> = Vec::new();
+    let mut machines: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for graph in template.graphs() {
-        let (machine, version) = (graph.machine().to_string(), graph.version().to_string());
-        match machines.last_mut().filter(|(last, _)| *last == machine) {
-            Some((_, versions)) => versions.push(version),
-            None => machines.push((machine, vec![version])),
-        }
+        let versions = machines.entry(graph.machine().to_string()).or_default();
+        versions.push(graph.version().to_string());
     }
-    let texts = machines
-        .into_iter()
-        .map(|(machine, versions)| format!("{machine} {}", versions.join(", ")));
+    let texts = machines.iter().map(|(machine, versions)| {
+        let active = template.routing(machine).map_or(&[][..], |routing| &routing.active);
+        let active: Vec<String> = match active {
+            [only] => vec![only.version.to_string()],
+            shares => shares
+                .iter()
+                .map(|share| format!("{} for {} %", share.version, share.weight))
+                .collect(),
+        };
+        format!("{machine} {} (new orders: {})", versions.join(", "), active.join(", "))
+    });
     Ok(texts.collect::<Vec<_>>().join("; "))
 }
 

@@ -97,7 +97,7 @@ async fn send(settings: &Settings, outgoing: Vec<Outgoing<'_>>) -> Result<(), Fa
         .await;
     outbound.close().await;
     sent_all.map_err(|failure| Failure {
-        line: format!("{} of {total} messages sent, then: {failure}", sent),
+        line: format!("{} of {total} messages are known to be sent, then: {failure}", sent),
         ..failure
     })
 }

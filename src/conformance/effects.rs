@@ -74,7 +74,8 @@ on_both! {
         assert_eq!((effect.state.as_str(), effect.attempts), ("requested", 0));
         assert_eq!(fixture.engine.store().due_effects(10).await.unwrap(), vec![]);
         let later = fixture.later(TimeDelta::seconds(31)).await;
-        assert_eq!(later.store().due_effects(10).await.unwrap().len(), 1);
+        let due = later.store().due_effects(10).await.unwrap();
+        assert!(due.iter().any(|effect| effect.effect_id == book), "{due:?}");
     }
 
     async fn effects_of_an_order_wait_for_the_older_ones(fixture: Fixture) {
@@ -91,8 +92,29 @@ on_both! {
             later.mark_sent(&[effect]).await.unwrap();
         }
 
-        assert_eq!(order, ["book_delivery_partner", "notify_order_management", "cancel_delivery_partner"]);
+        let expected = [
+            "book_delivery_partner",
+            "publish_event",
+            "notify_order_management",
+            "cancel_delivery_partner",
+            "publish_event",
+        ];
+        assert_eq!(order, expected);
         fixture.assert_sound().await;
+    }
+
+    async fn each_state_is_told_as_a_cloud_event_without_addresses(fixture: Fixture) {
+        let id = fixture.order_in("o1", "PICKED_UP").await;
+        let effect = fixture.engine.store().effect(effect_id(id, 2, "publish_event")).await.unwrap().unwrap();
+
+        let message = fixture.engine.message_of(&effect);
+
+        let event: serde_json::Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("waybill.events", "delivery.picked_up.v1"));
+        assert_eq!(event["id"], json!(format!("{id}/2")));
+        assert_eq!((&event["specversion"], &event["type"]), (&json!("1.0"), &json!("delivery.picked_up.v1")));
+        assert_eq!((&event["data"]["from"], &event["data"]["state"]), (&json!("CREATED"), &json!("PICKED_UP")));
+        assert!(!String::from_utf8_lossy(&message.body).contains("Torstr"), "an event carries an address");
     }
 
     async fn an_effect_that_fails_for_ever_reaches_an_operator(fixture: Fixture) {

@@ -8,7 +8,7 @@ use waybill_domain::{Change, Event, Fields, Graph, GraphVersion, OrderId, Refusa
 
 use super::message;
 use crate::store::record::{Case, Effect, EffectState, Record};
-use crate::store::{Place, Store, Unit};
+use crate::store::{Place, Store, Unit, effect_id};
 use crate::template::Template;
 
 /// The machine of delivery orders.
@@ -154,9 +154,38 @@ impl Core {
                 unit.writes.closed_cases.push((id, transition.actor.id.clone(), note));
             }
         }
-        for effect in effects {
+        let told = self.telling(unit, transition, i64::try_from(effects.len()).unwrap_or(i64::MAX));
+        for effect in effects.into_iter().chain(told) {
             self.request(unit, effect);
         }
+    }
+
+    /// The event for other services: published by the relay itself, after the tasks of the same transition.
+    fn telling(&self, unit: &Unit, transition: &Transition, ordinal: i64) -> Option<Effect> {
+        // Nobody can listen to the in-process transport.
+        if self.outside.local {
+            return None;
+        }
+        let (id, sequence) = (transition.order_id, transition.revision.0);
+        let record = &unit.orders.get(&id)?.record;
+        let name = message::PUBLISH_EVENT;
+        let mut effect = self.new_effect(unit, effect_id(id, sequence, name), Some((id, sequence)), name);
+        effect.ordinal = ordinal;
+        effect.payload = Some(json!({
+            "delivery_order_id": id,
+            "ordering_id": record.ordering_id,
+            "customer_id": record.customer_id,
+            "payment_id": record.payment_id,
+            "attempt": record.attempt,
+            "sequence": sequence,
+            "event": transition.event,
+            "from": transition.from,
+            "state": transition.to,
+            "outcome": record.outcome,
+            "failure_reason": record.failure_reason,
+            "occurred_at": transition.occurred_at,
+        }));
+        Some(effect)
     }
 
     /// Asks for an effect: as a row of the outbox, and with the in-process transport as its message at once.
@@ -181,6 +210,7 @@ impl Core {
             ordinal: 0,
             name: name.to_owned(),
             subject: None,
+            payload: None,
             state: EffectState::Requested,
             attempts: 0,
             due_at: unit.now,

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use waybill_tasks::celery::message::{Headers, Message, Properties};
@@ -66,8 +66,53 @@ impl DeadMessage {
     }
 }
 
-/// The task that carries an effect: ids only.
+/// The effect that is no task: an event for whoever listens.
+pub(super) const PUBLISH_EVENT: &str = "publish_event";
+/// Where events for other services are published.
+pub const EVENTS_EXCHANGE: &str = "waybill.events";
+
+/// The message that carries an effect: a task with ids only, or an event with states and reasons.
 pub(super) fn of_effect(effect: &Effect, queue: &str) -> Message {
+    match &effect.payload {
+        Some(payload) if effect.name == PUBLISH_EVENT => event(effect, payload),
+        _ => task(effect, queue),
+    }
+}
+
+/// A CloudEvent 1.0 in structured JSON. Its id says whose and which: listeners sort and deduplicate by it.
+fn event(effect: &Effect, payload: &Json) -> Message {
+    let state = payload["state"].as_str().unwrap_or_default().to_lowercase();
+    let id = format!(
+        "{}/{}",
+        payload["delivery_order_id"].as_str().unwrap_or_default(),
+        effect.sequence
+    );
+    let body = json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "waybill",
+        "type": format!("delivery.{state}.v1"),
+        "subject": payload["delivery_order_id"],
+        "time": payload["occurred_at"],
+        "datacontenttype": "application/json",
+        "data": payload,
+    });
+    Message {
+        exchange: EVENTS_EXCHANGE.to_owned(),
+        routing_key: format!("delivery.{state}.v1"),
+        properties: Properties {
+            content_type: Some("application/cloudevents+json".to_owned()),
+            content_encoding: Some("utf-8".to_owned()),
+            delivery_mode: Some(2),
+            message_id: Some(effect.effect_id.to_string()),
+            ..Properties::default()
+        },
+        headers: Headers::new(),
+        body: body.to_string().into_bytes(),
+    }
+}
+
+fn task(effect: &Effect, queue: &str) -> Message {
     let kwargs = match effect.subject {
         Some(callback) => json!({ "callback_id": callback }),
         None => json!({

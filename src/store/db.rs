@@ -82,7 +82,7 @@ pub enum Value {
     Time(Option<DateTime<Utc>>),
     Uuid(Option<Uuid>),
     Bytes(Option<Vec<u8>>),
-    Json(Json),
+    Json(Option<Json>),
 }
 
 macro_rules! value_from {
@@ -107,7 +107,8 @@ value_from! {
     Option<Uuid> => |it| Self::Uuid(it),
     Vec<u8> => |it| Self::Bytes(Some(it)),
     Option<Vec<u8>> => |it| Self::Bytes(it),
-    Json => |it| Self::Json(it),
+    Json => |it| Self::Json(Some(it)),
+    Option<Json> => |it| Self::Json(it),
 }
 
 /// An instant as SQLite keeps it: text of one width, so that text order is time order.
@@ -139,7 +140,7 @@ fn bind_sqlite(sql: &str, values: Vec<Value>) -> Query<'static, Sqlite, SqliteAr
             Value::Time(it) => query.bind(it.map(sqlite_time)),
             Value::Uuid(it) => query.bind(it.map(|id| id.to_string())),
             Value::Bytes(it) => query.bind(it),
-            Value::Json(it) => query.bind(it.to_string()),
+            Value::Json(it) => query.bind(it.map(|it| it.to_string())),
         })
 }
 

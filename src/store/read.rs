@@ -137,7 +137,7 @@ pub(super) async fn payments(
 }
 
 pub(super) const EFFECT_COLUMNS: &str =
-    "effect_id, order_id, sequence, ordinal, name, subject, state, attempts, due_at, published_at,
+    "effect_id, order_id, sequence, ordinal, name, subject, payload, state, attempts, due_at, published_at,
     lease_until, finished_at, cause, created_at";
 
 pub(super) fn effect(row: &Row) -> Result<Effect, DbError> {
@@ -149,6 +149,7 @@ pub(super) fn effect(row: &Row) -> Result<Effect, DbError> {
         ordinal: row.int("ordinal")?,
         name: row.text("name")?,
         subject: row.opt_uuid("subject")?,
+        payload: row.opt_json("payload")?,
         state: EffectState::parse(&state).ok_or_else(|| undecodable("effects.state", &state))?,
         attempts: row.int("attempts")?,
         due_at: row.time("due_at")?,

@@ -171,6 +171,8 @@ pub struct Effect {
     pub name: String,
     /// What it is about, where that is not an order: a callback's id.
     pub subject: Option<Uuid>,
+    /// What it carries beside ids.
+    pub payload: Option<Json>,
     /// How far it has come.
     pub state: EffectState,
     /// Attempts that ended.

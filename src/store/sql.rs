@@ -32,7 +32,12 @@ pub(super) async fn insert(
 
 /// Runs `{before} (VALUES …) {after}` for all rows, whose columns are `column1`, `column2` … in both databases; answers the rows of
 /// a `RETURNING`.
-pub(super) async fn with_values(tx: &mut Tx, before: &str, rows: Vec<Vec<Value>>, after: &str) -> Result<Vec<Row>, DbError> {
+pub(super) async fn with_values(
+    tx: &mut Tx,
+    before: &str,
+    rows: Vec<Vec<Value>>,
+    after: &str,
+) -> Result<Vec<Row>, DbError> {
     let mut answers = Vec::new();
     let mut rows = rows.into_iter().peekable();
     while let Some(width) = rows.peek().map(Vec::len) {

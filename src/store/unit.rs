@@ -223,6 +223,7 @@ impl Unit {
                 ordinal,
                 name: name.to_string(),
                 subject: None,
+                payload: None,
                 state: super::record::EffectState::Requested,
                 attempts: 0,
                 due_at: self.now,
@@ -628,6 +629,7 @@ async fn flush_effects(
         "ordinal",
         "name",
         "subject",
+        "payload",
         "state",
         "attempts",
         "due_at",
@@ -646,6 +648,7 @@ async fn flush_effects(
                 it.ordinal.into(),
                 it.name.into(),
                 it.subject.into(),
+                it.payload.into(),
                 it.state.as_str().into(),
                 it.attempts.into(),
                 it.due_at.into(),
@@ -694,7 +697,7 @@ async fn flush_effects(
         .collect();
     sql::with_values(
         tx,
-        "UPDATE effects SET state = 'sent', published_at = COALESCE(effects.published_at, v.column2) FROM",
+        "UPDATE effects SET state = CASE effects.name WHEN 'publish_event' THEN 'done' ELSE 'sent' END, published_at = COALESCE(effects.published_at, v.column2) FROM",
         sent,
         "AS v WHERE effects.effect_id = v.column1 AND effects.due_at = v.column3 AND effects.state = 'requested'",
     )

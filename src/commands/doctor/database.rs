@@ -60,7 +60,7 @@ pub(super) async fn check(settings: &Settings) -> Vec<Check> {
             return checks;
         }
     }
-    checks.extend(check_contents(settings, db, template.as_deref()).await);
+    checks.extend(check_contents(db, template.as_deref()).await);
     checks
 }
 
@@ -80,7 +80,7 @@ fn away(shown: &str, error: &DbError) -> Check {
     Check::unreachable("database", format!("{shown}: {} (WAYBILL_DATABASE_URL)", chain(error)))
 }
 
-async fn check_contents(settings: &Settings, db: Db, template: Option<&Template>) -> Vec<Check> {
+async fn check_contents(db: Db, template: Option<&Template>) -> Vec<Check> {
     // Whoever reads data needs the keys; nothing is made here, because the database is there.
     let operator = Settings::from_environment(Role::Operator);
     let keys = operator.as_ref().ok().and_then(|settings| settings.data_keys.as_ref());

@@ -222,6 +222,12 @@ impl Transport for AmqpTransport {
         self.registered().retain(|other| !Arc::ptr_eq(other, &alive));
     }
 
+    async fn ensure_exchange(&self, name: &str) {
+        if let Err(error) = self.declare_exchange(name).await {
+            tracing::warn!("exchange {name} cannot be made: {error}");
+        }
+    }
+
     fn health(&self) -> Health {
         let publishing = self.publishing.now();
         Health {

@@ -18,6 +18,9 @@ pub trait Transport: Send + Sync + 'static {
     /// loss of the connection. Returns when the messages in hand are finished.
     async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken);
 
+    /// Makes a durable topic exchange if there is none of that name; tried again by whoever publishes to it.
+    async fn ensure_exchange(&self, _name: &str) {}
+
     /// How the transport is at the moment, for readiness and `doctor`.
     fn health(&self) -> Health;
 }
