@@ -14,8 +14,10 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1
 async fn alter(place: &Place, sql: &str) {
     let pool = SqlitePool::connect(&format!("sqlite://{}", place.path("waybill.db").display()))
         .await
-        .unwrap();
-    pool.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+        .expect("the file opens");
+    pool.execute(AssertSqlSafe(sql.to_owned()))
+        .await
+        .expect("the statement is taken");
     pool.close().await;
 }
 

@@ -7,7 +7,7 @@ use crate::support::{Place, eventually};
 
 fn list(place: &Place, arguments: &[&str]) -> Vec<Json> {
     let listed = place.run(&[&["dead", "list", "--json"], arguments].concat()).json();
-    listed.as_array().unwrap().clone()
+    listed.as_array().expect("a list").clone()
 }
 
 /// A place where a malformed payment event was set aside.
@@ -21,7 +21,7 @@ fn with_one() -> (Place, String, Json) {
         (status(&place)["dead_messages"] == 1).then_some(())
     });
     process.stop();
-    let id = list(&place, &[])[0]["id"].as_str().unwrap().to_owned();
+    let id = list(&place, &[])[0]["id"].as_str().expect("an id").to_owned();
     (place, id, event)
 }
 

@@ -11,8 +11,8 @@ use crate::support::{Place, repository};
 fn examine(place: &Place) -> (i32, BTreeMap<String, (String, String)>) {
     let ran = place.run(&["doctor", "--json"]);
     let found: Json = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
-    let text = |check: &Json, name: &str| check[name].as_str().unwrap().to_owned();
-    let checks = found["checks"].as_array().unwrap().iter();
+    let text = |check: &Json, name: &str| check[name].as_str().expect("text").to_owned();
+    let checks = found["checks"].as_array().expect("a list").iter();
     (
         ran.code,
         checks

@@ -19,7 +19,7 @@ fn a_process_introduces_itself_and_ends_well_when_it_is_told_to() {
         for line in [
             "waybill all ",
             "  database    sqlite://waybill.db",
-            "  graphs      delivery-order 1",
+            "  graphs      delivery-order 1 (new orders: 1)",
             "  made        waybill.db.data-key",
         ] {
             assert!(log.contains(line), "{line:?} in {log}");
@@ -54,7 +54,10 @@ fn a_port_in_use_is_named() {
         .run(&["all"])
         .refused_at_its_end();
 
-    assert!(line.starts_with("waybill: ") && line.contains(&addr) && line.contains("WAYBILL_HTTP_ADDR"), "{line}");
+    assert!(
+        line.starts_with("waybill: ") && line.contains(&addr) && line.contains("WAYBILL_HTTP_ADDR"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -108,7 +108,12 @@ fn events_are_sent_set_aside_and_sent_again_over_rabbitmq() {
 fn verdicts(place: &Place) -> (i32, Json) {
     let ran = place.run(&["doctor", "--json"]);
     let found: Json = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
-    let checks = found["checks"].as_array().unwrap().iter();
-    let verdicts = checks.map(|check| (check["name"].as_str().unwrap().to_owned(), check["verdict"].clone()));
+    let checks = found["checks"].as_array().expect("a list").iter();
+    let verdicts = checks.map(|check| {
+        (
+            check["name"].as_str().expect("text").to_owned(),
+            check["verdict"].clone(),
+        )
+    });
     (ran.code, Json::Object(verdicts.collect()))
 }
