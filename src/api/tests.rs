@@ -7,6 +7,7 @@ mod description;
 mod events;
 mod graphs;
 mod lists;
+mod postgres;
 mod probes;
 mod requests;
 mod serving;

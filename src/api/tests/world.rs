@@ -120,6 +120,35 @@ impl World {
         let db = Db::sqlite(&folder.path().join("waybill.db"))
             .await
             .expect("a database file");
+        Self::on(db, folder).await
+    }
+
+    /// On a PostgreSQL database of its own.
+    pub(crate) async fn on_postgres() -> Self {
+        let server = std::env::var("WAYBILL_TEST_POSTGRES_URL")
+            .expect("WAYBILL_TEST_POSTGRES_URL: run `make test`, which starts the services");
+        let name = format!("waybill_{}", Uuid::new_v4().simple());
+        let open = async |url: &str| {
+            Db::postgres(&SecretString::from(url), None)
+                .await
+                .expect("PostgreSQL answers")
+        };
+        let admin = open(&server).await;
+        admin
+            .row(&format!("CREATE DATABASE {name}"), vec![])
+            .await
+            .expect("a database of its own");
+        admin.close().await;
+        let mut url = url::Url::parse(&server).expect("a URL");
+        url.set_path(&name);
+        Self::on(
+            open(url.as_str()).await,
+            tempfile::tempdir().expect("a temporary folder"),
+        )
+        .await
+    }
+
+    async fn on(db: Db, folder: tempfile::TempDir) -> Self {
         db.migrate().await.expect("migrations apply");
         let key = DataKey {
             id: "k1".to_owned(),
