@@ -50,7 +50,7 @@ Exit codes: 0 done, or the verdict is good; 1 the verdict is bad; 2 usage or set
 
 /// Moves delivery orders from payment to confirmed delivery, and loses nothing on the way.
 #[derive(Debug, Parser)]
-#[command(name = "waybill", version, about, after_help = AFTER, max_term_width = 120)]
+#[command(name = "waybill", version, after_help = AFTER, max_term_width = 120)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -77,11 +77,17 @@ pub enum Command {
     )]
     Work(WorkOptions),
     /// `serve` and `work` in one process; without settings on a SQLite file and an in-process transport.
+    ///
+    /// Keys that it needs are made beside the file at the first start, and named. With real services it takes the same settings as
+    /// `serve` and `work`. Durable on one machine: what it has answered is on disk.
     #[command(
         after_help = "Examples:\n  waybill all\n  WAYBILL_HTTP_ADDR=127.0.0.1:9000 WAYBILL_DATABASE_URL=sqlite:///var/lib/waybill/waybill.db waybill all"
     )]
     All,
     /// Applies the migrations that the database lacks. Safe to run twice, and by several at once.
+    #[command(
+        after_help = "Example:\n  WAYBILL_DATABASE_URL=postgres://waybill@db/waybill waybill migrate\n\nForward only; the previous release works on while the next one's migrations are applied. A SQLite file migrates itself."
+    )]
     Migrate,
     /// Checks, shows and draws the graphs that orders move through.
     #[command(subcommand)]

@@ -103,6 +103,20 @@ on_both! {
         fixture.assert_sound().await;
     }
 
+    async fn an_order_is_looked_up_at_its_partner_by_one_effect_at_a_time(fixture: Fixture) {
+        let id = fixture.order("o1").await;
+
+        let first = fixture.engine.begin_reconciliation(id).await.unwrap().unwrap();
+        assert_eq!(fixture.engine.begin_reconciliation(id).await.unwrap(), Some(first));
+        assert!(matches!(fixture.engine.begin(first).await.unwrap(), Begin::Run(_)));
+        fixture.engine.finish(first, booking()).await.unwrap();
+
+        let next = fixture.engine.begin_reconciliation(id).await.unwrap();
+        assert!(next.is_some_and(|next| next != first), "what ended was asked at another moment");
+        assert_eq!(fixture.engine.begin_reconciliation(waybill_domain::OrderId(uuid::Uuid::nil())).await.unwrap(), None);
+        fixture.assert_sound().await;
+    }
+
     async fn each_state_is_told_as_a_cloud_event_without_addresses(fixture: Fixture) {
         let id = fixture.order_in("o1", "PICKED_UP").await;
         let effect = fixture.engine.store().effect(effect_id(id, 2, "publish_event")).await.unwrap().unwrap();

@@ -84,6 +84,57 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Makes an effect of looking an order up at its partner.
+    pub(super) async fn reconcile(&self, order: OrderId) -> Result<Option<Uuid>, EngineError> {
+        Ok(self
+            .committer
+            .submit(Reconcile {
+                core: self.core.clone(),
+                order,
+            })
+            .await?)
+    }
+}
+
+struct Reconcile {
+    core: Arc<Core>,
+    order: OrderId,
+}
+
+impl Command for Reconcile {
+    type Answer = Option<Uuid>;
+
+    fn needs(&self) -> Needs {
+        let order = BTreeSet::from([self.order]);
+        Needs {
+            orders: order.clone(),
+            effects_of: order,
+            ..Needs::default()
+        }
+    }
+
+    fn run(&self, unit: &mut Unit) -> Option<Uuid> {
+        const NAME: &str = "reconcile_partner";
+        let loaded = unit.orders.get(&self.order).filter(|loaded| loaded.record.live)?;
+        let sequence = loaded.order.revision.0;
+        // A new question each time: what ended before was asked at another moment.
+        let id = Uuid::now_v7();
+        if let Some(open) = unit
+            .effects
+            .values()
+            .find(|it| it.name == NAME && it.state == EffectState::Sent)
+        {
+            return Some(open.effect_id);
+        }
+        let mut effect = self.core.new_effect(unit, id, Some((self.order, sequence)), NAME);
+        effect.state = EffectState::Sent;
+        effect.published_at = Some(unit.now);
+        unit.writes.effects.push(effect);
+        Some(id)
+    }
+}
+
 struct MarkSent {
     effects: Vec<(Uuid, DateTime<Utc>)>,
 }

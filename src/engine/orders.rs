@@ -84,6 +84,10 @@ impl Orders for Engine {
         })
     }
 
+    async fn begin_reconciliation(&self, order_id: OrderId) -> Result<Option<Uuid>, Unavailable> {
+        Ok(self.reconcile(order_id).await?)
+    }
+
     async fn apply_callback(&self, callback_id: Uuid) -> Result<(), Unavailable> {
         Ok(Engine::apply_callback(self, callback_id).await?)
     }

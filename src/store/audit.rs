@@ -47,6 +47,8 @@ pub struct Finding {
 
 /// Orders that are read at once.
 const PAGE: i64 = 500;
+/// These are asked for by others than the order's own transitions, and have no order among them.
+const OUT_OF_ORDER: [&str; 2] = ["apply_partner_callback", "reconcile_partner"];
 /// Something parked or set aside must have an operator case by then.
 const GRACE: TimeDelta = TimeDelta::minutes(15);
 
@@ -348,7 +350,10 @@ fn check_graph(audit: &mut Audit, graph: &Graph, order: &Loaded, log: &[LogRow],
 fn check_publication(audit: &mut Audit, id: OrderId, effects: &[Effect]) {
     let mut newest = None;
     let mut waiting: Option<&Effect> = None;
-    for effect in effects.iter().filter(|effect| effect.name != "apply_partner_callback") {
+    for effect in effects
+        .iter()
+        .filter(|effect| !OUT_OF_ORDER.contains(&effect.name.as_str()))
+    {
         match effect.published_at {
             Some(at) => {
                 if let Some(older) = waiting {

@@ -20,6 +20,10 @@ pub trait Orders: Send + Sync + 'static {
     /// Takes a payment event that came as a Celery task. `payment` is the `data` of the JSON form.
     async fn create(&self, event_id: String, payment: Value) -> Result<Taken, Unavailable>;
 
+    /// Makes an effect of looking an order up at its partner, for a task that came without one; `None` where the order is unknown or
+    /// has ended.
+    async fn begin_reconciliation(&self, order_id: OrderId) -> Result<Option<Uuid>, Unavailable>;
+
     /// Applies a stored partner callback.
     async fn apply_callback(&self, callback_id: Uuid) -> Result<(), Unavailable>;
 

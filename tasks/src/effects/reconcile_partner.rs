@@ -11,7 +11,7 @@ use crate::celery::protocol::Request;
 use crate::celery::registry::{Task, TaskError};
 use crate::orders::{Finish, Work};
 
-/// Without an effect of its own to end there is nothing to reconcile: the periodic call of an idle system.
+/// Asked for as an effect, or by anybody for one delivery order; without an order there is nothing to reconcile.
 #[derive(Debug, Deserialize)]
 pub(super) struct ReconcilePartner {
     effect_id: Option<Uuid>,
@@ -24,7 +24,14 @@ impl Task<Effects> for ReconcilePartner {
     const NAME: &'static str = "waybill.reconcile_partner";
 
     async fn run(self, effects: &Effects, _request: &Request) -> Result<Value, TaskError> {
-        let (Some(effect_id), Some(delivery_order_id)) = (self.effect_id, self.delivery_order_id) else {
+        let Some(delivery_order_id) = self.delivery_order_id else {
+            return Ok(ended_before());
+        };
+        let effect_id = match self.effect_id {
+            Some(effect_id) => Some(effect_id),
+            None => effects.orders.begin_reconciliation(delivery_order_id).await?,
+        };
+        let Some(effect_id) = effect_id else {
             return Ok(ended_before());
         };
         let args = EffectArgs {

@@ -347,6 +347,21 @@ async fn a_payment_and_an_event_reach_the_application_as_they_were_told() {
 }
 
 #[tokio::test]
+async fn anybody_may_ask_to_reconcile_a_delivery_order() {
+    let world = World::new([]).await;
+    world.partner_has("booked");
+    world.due("reconcile_partner", "CREATED");
+
+    let verdict = world
+        .send("waybill.reconcile_partner", json!({"delivery_order_id": ORDER}))
+        .await;
+
+    assert_eq!(verdict, Verdict::Ack);
+    let finished = world.orders.finished.lock().unwrap();
+    assert!(matches!(finished.as_slice(), [Finish::Booked(_)]), "{finished:?}");
+}
+
+#[tokio::test]
 async fn without_a_delivery_order_there_is_nothing_to_reconcile() {
     let world = World::new([]).await;
 

@@ -105,6 +105,12 @@ impl Orders for Memory {
         self.answer(Taken::Ok(json!({"delivery_order_id": ORDER})))
     }
 
+    async fn begin_reconciliation(&self, order_id: OrderId) -> Result<Option<Uuid>, Unavailable> {
+        let work = self.work.lock().unwrap();
+        let known = work.as_ref().filter(|work| work.order.order_id == order_id);
+        self.answer(known.map(|work| work.effect_id))
+    }
+
     async fn apply_callback(&self, callback_id: Uuid) -> Result<(), Unavailable> {
         self.callbacks.lock().unwrap().insert(callback_id);
         self.answer(())
