@@ -8,7 +8,9 @@ use serde_json::{Value as Json, json};
 use super::embedded;
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 17] = [
+    &["migrate"],
+    &["partner-sim"],
     &["serve"],
     &["work"],
     &["all"],
