@@ -133,6 +133,13 @@ pub enum Command {
     PartnerSim(SimulatorOptions),
 }
 
+impl Cli {
+    /// Whether the command reads messages that others wrote.
+    pub fn meets_messages(&self) -> bool {
+        matches!(self.command, Command::Serve | Command::Work(_) | Command::All)
+    }
+}
+
 /// Carries a command out and answers the exit code.
 pub async fn run(cli: Cli) -> u8 {
     match carry_out(cli.command).await {

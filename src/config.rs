@@ -75,6 +75,11 @@ pub struct Settings {
     described: Vec<Described>,
 }
 
+/// Whether the environment has a variable, whatever its value: for what is no setting of ours.
+pub fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}
+
 impl Settings {
     /// Reads the settings of this process: its environment, and `.env` in the working folder.
     pub fn from_environment(role: Role) -> Result<Self, SettingsError> {

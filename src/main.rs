@@ -1,5 +1,6 @@
 //! The program `waybill`.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -9,6 +10,9 @@ fn main() -> ExitCode {
     // The one crypto provider, before anything can open a connection; it is absent only if it was installed already.
     let _already_there = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
+    if cli.meets_messages() {
+        deepen_stacks();
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -20,4 +24,23 @@ fn main() -> ExitCode {
     // What still runs was given its time.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// Starts this program again, once, with more stack for threads that others start.
+///
+/// lapin reads nested headers by recursion on a thread of its own: at the usual 2 MiB a message with some hundred levels would end the
+/// process, be handed out again, and end it again. Only the environment can say how much stack that thread has, and only at the start.
+/// It is address space, not memory.
+fn deepen_stacks() {
+    const NAME: &str = "RUST_MIN_STACK";
+    const ENOUGH: &str = "1073741824";
+    if waybill::config::is_set(NAME) {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let error = std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env(NAME, ENOUGH)
+        .exec();
+    eprintln!("waybill: goes on with the usual stacks: {error}");
 }

@@ -39,7 +39,7 @@ pub enum LogError {
 /// Sets up the log of this process: lines for people, or one JSON object by line, on standard error.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_env_filter(filter_of(filter)?)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     match format {
@@ -52,6 +52,16 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
             .try_init()?,
     }
     Ok(())
+}
+
+/// The filter as it was set; lapin is silent unless it is named, because it writes whole messages, addresses included, into the log
+/// where a queue is missing. What it would say is said by our own lines.
+fn filter_of(filter: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    if filter.contains("lapin") {
+        EnvFilter::try_new(filter)
+    } else {
+        EnvFilter::try_new(format!("{filter},lapin=off"))
+    }
 }
 
 /// Starts to measure. The same handle is answered however often it is called.
@@ -117,5 +127,16 @@ fn name_method(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter_of;
+
+    #[test]
+    fn lapin_writes_no_messages_into_the_log_unless_it_is_asked_to() {
+        assert!(filter_of("info").unwrap().to_string().contains("lapin=off"));
+        assert!(!filter_of("info,lapin=debug").unwrap().to_string().contains("off"));
     }
 }

@@ -18,6 +18,9 @@ pub(super) fn start(app: &App, settings: &Settings, listener: TcpListener) -> Re
     let alive = move || !stopping.is_cancelled();
     let readiness = Readiness::new(app.engine.store().clone(), alive, app.stop.clone());
     let metrics = telemetry::install_metrics().map_err(|error| OpenError::Metrics(error.to_string()))?;
+    let (kept, stop) = (metrics.clone(), app.stop.clone());
+    app.background
+        .spawn(async move { stop.run_until_cancelled(telemetry::keep_up(kept)).await });
     let handlers = api::App {
         engine: app.engine.clone(),
         auth: Arc::new(auth),

@@ -207,8 +207,10 @@ pub enum Db {
     Postgres {
         /// For transactions.
         writer: PgPool,
-        /// For queries.
+        /// For queries whose answer may lead to a write.
         reader: PgPool,
+        /// A replica, for lists that may be a moment old.
+        replica: Option<PgPool>,
     },
     /// SQLite: one writer, several readers, write-ahead log.
     Sqlite {
@@ -238,8 +240,15 @@ impl Db {
                 .acquire_timeout(Duration::from_secs(5))
         };
         let writer = pool(4).connect_with(options(url)?).await?;
-        let reader = pool(8).connect_lazy_with(options(read_url.unwrap_or(url))?);
-        Ok(Self::Postgres { writer, reader })
+        let reader = pool(8).connect_lazy_with(options(url)?);
+        let replica = read_url
+            .map(|url| options(url).map(|options| pool(8).connect_lazy_with(options)))
+            .transpose()?;
+        Ok(Self::Postgres {
+            writer,
+            reader,
+            replica,
+        })
     }
 
     /// Opens (and creates) a SQLite file. Every commit is on disk when it returns.
@@ -284,6 +293,19 @@ impl Db {
         };
         tx.execute(begin, vec![]).await?;
         Ok(tx)
+    }
+
+    /// Reads rows that may be a moment old: from the replica, if there is one.
+    pub async fn stale_rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        match self {
+            Self::Postgres {
+                replica: Some(replica), ..
+            } => {
+                let rows = bind_postgres(sql, values).fetch_all(replica).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+            _ => self.rows(sql, values).await,
+        }
     }
 
     /// Reads rows outside any transaction.
@@ -336,7 +358,14 @@ impl Db {
     /// Closes the pools, after what is in flight.
     pub async fn close(&self) {
         match self {
-            Self::Postgres { writer, reader } => {
+            Self::Postgres {
+                writer,
+                reader,
+                replica,
+            } => {
+                if let Some(replica) = replica {
+                    replica.close().await;
+                }
                 reader.close().await;
                 writer.close().await;
             }

@@ -83,7 +83,7 @@ impl Store {
             values.len()
         );
         self.db
-            .rows(&sql, values)
+            .stale_rows(&sql, values)
             .await?
             .iter()
             .map(|row| self.stored(row))
@@ -128,7 +128,7 @@ impl Store {
             .collect()
     }
 
-    fn stored(&self, row: &Row) -> Result<Stored, DbError> {
+    pub(super) fn stored(&self, row: &Row) -> Result<Stored, DbError> {
         let loaded = loaded(row)?;
         let id = loaded.order.id.to_string();
         let open = |column, blob: &[u8]| {

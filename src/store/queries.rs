@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use waybill_domain::OrderId;
 
-use super::db::{Db, DbError, Row, Value};
+use super::Store;
+use super::db::{DbError, Value};
 use super::orders::{LOG_COLUMNS, LogEntry, Stored, log_entry};
 use super::read::{CASE_COLUMNS, case};
 use super::record::Case;
-use super::unit::{ORDER_COLUMNS, loaded};
-use super::{Place, Store};
+use super::unit::ORDER_COLUMNS;
 
 /// Which cases, and from where on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,31 +25,16 @@ pub struct CasePage {
 }
 
 impl Store {
-    /// One order and what last moved it, as the last commit left them. A replica may be behind: whoever has just written, or was
-    /// refused because somebody else has, reads here.
+    /// One order and what last moved it, as the last commit left them.
     pub async fn latest_order(&self, id: OrderId) -> Result<Option<(Stored, Option<LogEntry>)>, DbError> {
         let order = format!("SELECT {ORDER_COLUMNS} WHERE i.id = $1");
         let moved = format!(
             "SELECT {LOG_COLUMNS} FROM transitions WHERE order_id = $1 AND kind IN ('born', 'moved') ORDER BY sequence DESC LIMIT 1"
         );
-        let key = || vec![id.0.into()];
-        let (order, moved) = match self.db() {
-            Db::Sqlite { .. } => (
-                self.db().rows(&order, key()).await?,
-                self.db().rows(&moved, key()).await?,
-            ),
-            Db::Postgres { .. } => {
-                let mut tx = self.db().tx().await?;
-                let rows = (tx.rows(&order, key()).await?, tx.rows(&moved, key()).await?);
-                tx.commit().await?;
-                rows
-            }
-        };
+        let order = self.db().rows(&order, vec![id.0.into()]).await?;
+        let moved = self.db().rows(&moved, vec![id.0.into()]).await?;
         let Some(order) = order.first() else { return Ok(None) };
-        Ok(Some((
-            self.decrypted(order)?,
-            moved.first().map(log_entry).transpose()?,
-        )))
+        Ok(Some((self.stored(order)?, moved.first().map(log_entry).transpose()?)))
     }
 
     /// Several orders at once.
@@ -65,13 +50,12 @@ impl Store {
         let query = format!("SELECT {ORDER_COLUMNS} WHERE i.id IN ({})", places.join(", "));
         let rows = self.db().rows(&query, keys).await?;
         rows.iter()
-            .map(|row| self.decrypted(row).map(|stored| (stored.loaded.order.id, stored)))
+            .map(|row| self.stored(row).map(|stored| (stored.loaded.order.id, stored)))
             .collect()
     }
 
-    /// Asks the database for nothing: the primary, and where queries go.
+    /// Asks the database for nothing.
     pub async fn ping(&self) -> Result<(), DbError> {
-        self.db().clock().await?;
         self.db().row("SELECT 1 AS one", vec![]).await.map(drop)
     }
 
@@ -95,29 +79,5 @@ impl Store {
             values.len()
         );
         self.db().rows(&query, values).await?.iter().map(case).collect()
-    }
-
-    fn decrypted(&self, row: &Row) -> Result<Stored, DbError> {
-        let loaded = loaded(row)?;
-        let id = loaded.order.id.to_string();
-        let open = |column, blob: &[u8]| {
-            self.unseal(
-                Place {
-                    table: "delivery_orders",
-                    column,
-                    row: &id,
-                },
-                blob,
-            )
-            .map_err(|error| DbError::Failed(sqlx::Error::Decode(error.into())))
-        };
-        let pickup = open("pickup", &loaded.record.pickup)?;
-        let dropoff = open("dropoff", &loaded.record.dropoff)?;
-        Ok(Stored {
-            pickup,
-            dropoff,
-            updated_at: row.time("updated_at")?,
-            loaded,
-        })
     }
 }
