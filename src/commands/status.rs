@@ -70,6 +70,8 @@ struct Oldest {
 struct Effects {
     due: i64,
     lag_seconds: f64,
+    /// Those that were tried and wait for another try, by cause.
+    waiting: BTreeMap<String, i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -133,6 +135,7 @@ async fn look(store: &Store, database: String) -> Result<Status, Failure> {
         effects: Effects {
             due: waiting,
             lag_seconds: due_since.map_or(0.0, |since| seconds(at - since)),
+            waiting: store.waiting_effects().await?.into_iter().collect(),
         },
         callbacks: callbacks
             .filter(|(state, _)| matches!(state.as_str(), "received" | "parked"))

@@ -99,6 +99,22 @@ impl Store {
         rows.iter().map(stored_message).collect()
     }
 
+    /// Effects that were tried and wait for another try: why, and how many; the most frequent causes first.
+    pub async fn waiting_effects(&self) -> Result<Vec<(String, i64)>, DbError> {
+        let now = self.now().await?;
+        let rows = self
+            .db
+            .rows(
+                "SELECT name || ': ' || cause AS why, COUNT(*) AS count FROM effects
+                 WHERE state = 'requested' AND due_at > $1 AND cause IS NOT NULL GROUP BY name, cause ORDER BY 2 DESC, 1 LIMIT 5",
+                vec![now.into()],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.text("why")?, row.int("count")?)))
+            .collect()
+    }
+
     /// How far behind the outbox is.
     pub async fn lag(&self) -> Result<Lag, DbError> {
         let now = self.now().await?;

@@ -23,6 +23,9 @@ pub(super) fn write(status: &Status) -> String {
     let oldest = status.open_cases.oldest.as_ref().map(oldest).unwrap_or_default();
     line(&mut out, "open cases", &format!("{}{oldest}", status.open_cases.count));
     line(&mut out, "effects due", &due(status));
+    for (cause, count) in &status.effects.waiting {
+        line(&mut out, "effects waiting", &format!("{count}, {cause}"));
+    }
     line(&mut out, "callbacks", &counts(&status.callbacks, "all settled"));
     let way_out = if status.dead_messages == 0 {
         ""
@@ -139,6 +142,7 @@ mod tests {
             effects: Effects {
                 due: 0,
                 lag_seconds: 0.0,
+                waiting: BTreeMap::new(),
             },
             callbacks: BTreeMap::new(),
             dead_messages: 0,
@@ -197,6 +201,7 @@ mod tests {
             effects: Effects {
                 due: 12,
                 lag_seconds: 61.5,
+                waiting: [("notify_customer: no queue takes messages".to_owned(), 7)].into(),
             },
             callbacks: [("parked".to_owned(), 2)].into(),
             dead_messages: 4,
@@ -216,6 +221,7 @@ mod tests {
           DELIVERY_CONFIRMED  1200  ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
         open cases       3; the oldest for 2 h 1 min: pending RECIPIENT_REFUSED, delivery order 00000000-0000-0000-0000-000000000000, claimed by ada
         effects due      12, the oldest for 1 min 1 s
+        effects waiting  7, notify_customer: no queue takes messages
         callbacks        parked 2
         set aside        4 (waybill dead list)
         queues           waybill 5
