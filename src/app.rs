@@ -78,6 +78,7 @@ pub struct App {
     stop: CancellationToken,
     relay_stop: CancellationToken,
     consumers: TaskTracker,
+    relays: TaskTracker,
     background: TaskTracker,
 }
 
@@ -126,6 +127,7 @@ impl App {
             stop: CancellationToken::new(),
             relay_stop: CancellationToken::new(),
             consumers: TaskTracker::new(),
+            relays: TaskTracker::new(),
             background: TaskTracker::new(),
         };
         // Without the committer nothing is written any more: the process must not look alive.
@@ -140,9 +142,9 @@ impl App {
         app.background
             .spawn(async move { exchange.ensure_exchange(EVENTS_EXCHANGE).await });
         let relay = Relay::new(app.engine.clone(), app.transport.clone());
-        app.background
+        app.relays
             .spawn(relay.clone().follow(committing, app.relay_stop.clone()));
-        app.background
+        app.relays
             .spawn(relay.look_after(outlet.due.clone(), app.relay_stop.clone()));
         work::start(&app, settings, does.work);
         if let Some(listener) = listener {
@@ -161,9 +163,11 @@ impl App {
     pub async fn shut_down(self) -> bool {
         self.stop.cancel();
         self.consumers.close();
+        self.relays.close();
         let in_time = tokio::time::timeout(GRACE, async {
             self.consumers.wait().await;
             self.relay_stop.cancel();
+            self.relays.wait().await;
             self.partners.stop().await;
             if let Some(amqp) = &self.amqp {
                 amqp.close().await;

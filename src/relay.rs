@@ -25,6 +25,8 @@ const COMMITS: usize = 1024;
 const AT_ONCE: usize = 4;
 /// How often the leader looks at what is due.
 const TICK: Duration = Duration::from_millis(250);
+/// How often another process asks whether the lead is free.
+const CANDIDACY: Duration = Duration::from_secs(1);
 /// How often the leader looks for tasks that nobody finished.
 const FORGOTTEN_EVERY: u32 = 240;
 /// What one look takes.
@@ -96,7 +98,10 @@ impl Relay {
                 effects = committing.recv() => effects,
                 () = stop.cancelled() => None,
             };
-            let Some(effects) = effects else { break };
+            // At the end what is committed already is still published; what cannot be is found by whoever leads then.
+            let Some(effects) = effects.or_else(|| committing.try_recv().ok()) else {
+                break;
+            };
             let slot = slots
                 .clone()
                 .acquire_owned()
@@ -129,6 +134,7 @@ impl Relay {
             if !leads {
                 leadership = self.engine.store().lead().await.unwrap_or_default();
                 if leadership.is_none() {
+                    stop.run_until_cancelled(tokio::time::sleep(CANDIDACY)).await;
                     continue;
                 }
                 info!("this process looks after what is due");

@@ -20,13 +20,16 @@ impl Store {
             return Ok(Some(Leadership(None)));
         };
         let mut connection = writer.acquire().await?;
-        // The lock belongs to the connection: it must never go back to the pool.
-        connection.close_on_drop();
         let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
             .bind(LOCK)
             .fetch_one(&mut *connection)
             .await?;
-        Ok(taken.then_some(Leadership(Some(connection))))
+        if !taken {
+            return Ok(None);
+        }
+        // The lock belongs to the connection: it must never go back to the pool.
+        connection.close_on_drop();
+        Ok(Some(Leadership(Some(connection))))
     }
 }
 
