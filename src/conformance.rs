@@ -5,6 +5,7 @@ mod constraints;
 mod effects;
 mod fixture;
 mod histories;
+mod messages;
 mod payments;
 mod transactions;
 

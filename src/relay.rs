@@ -3,6 +3,7 @@
 //! Safe when it publishes twice: a task's id is its effect's id, and an effect acts once.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,7 +141,8 @@ impl Relay {
                 info!("this process looks after what is due");
             }
             if let Err(error) = self.look(tick.is_multiple_of(FORGOTTEN_EVERY)).await {
-                warn!("what is due has to wait: {error}");
+                let cause = error.source().map_or_else(String::new, |source| format!(": {source}"));
+                warn!("what is due has to wait: {error}{cause}");
                 leadership = None;
             }
             tick = tick.wrapping_add(1);

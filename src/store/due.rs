@@ -6,8 +6,8 @@ use waybill_domain::{EventName, OrderId};
 use super::Store;
 use super::db::DbError;
 use super::messages::stored_message;
-use super::read::{EFFECT_COLUMNS, effect};
 use super::record::{Effect, StoredMessage};
+use super::rows::{EFFECT_COLUMNS, effect};
 
 /// A deadline whose time has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Store {
         let rows = self
             .db
             .rows(
-                "SELECT message_id, queue, message, due_at, 0 AS attempts FROM parked_messages WHERE due_at <= $1
+                "SELECT message_id, queue, message, due_at, CAST(0 AS bigint) AS attempts FROM parked_messages WHERE due_at <= $1
                  ORDER BY due_at LIMIT $2",
                 vec![now.into(), limit.into()],
             )
