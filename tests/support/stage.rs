@@ -1,0 +1,273 @@
+//! A stage for one story: services, settings, processes and people of its own, gone when it is dropped.
+
+mod clients;
+mod people;
+mod process;
+mod services;
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+pub(crate) use clients::Clients;
+pub(crate) use people::{NOTICES, OMS, physical, text};
+pub(crate) use process::Process;
+pub(crate) use services::{Database, OwnServices, VirtualHost, service};
+
+/// What callbacks are signed with.
+const CALLBACK_SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
+/// One story's own world. What it started ends with it; if the story fails, their logs are shown.
+pub(crate) struct Stage {
+    // In this order they go: processes, clients, then what they stand on.
+    processes: Vec<Process>,
+    /// HTTP and AMQP.
+    pub(crate) clients: Clients,
+    settings: Vec<(String, String)>,
+    /// Its PostgreSQL database, if it is on real services.
+    pub(crate) database: Option<Database>,
+    _host: Option<VirtualHost>,
+    folder: TempDir,
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    /// It went as it should; answers what it said.
+    pub(crate) fn good(self) -> String {
+        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
+        self.out
+    }
+
+    /// The same, in JSON.
+    pub(crate) fn json(self) -> Json {
+        serde_json::from_str(&self.good()).expect("JSON")
+    }
+}
+
+impl Stage {
+    /// On one machine: no settings but a port, nothing installed.
+    pub(crate) fn embedded() -> Self {
+        let port = free_port();
+        let mut stage = Self::bare(None);
+        stage.set("WAYBILL_HTTP_ADDR", format!("127.0.0.1:{port}"));
+        stage
+    }
+
+    /// On PostgreSQL and RabbitMQ: a database and a virtual host of its own, migrated, and a simulated partner that behaves so.
+    pub(crate) fn real(partner: &[&str]) -> Self {
+        Self::on(partner, Database::new(), VirtualHost::new())
+    }
+
+    /// The same on services of its own choice.
+    pub(crate) fn on(partner: &[&str], database: Database, host: VirtualHost) -> Self {
+        let broker = &host.url();
+        let port = free_port();
+        let mut stage = Self::bare(Some(broker));
+        for (name, value) in [
+            ("WAYBILL_DATABASE_URL", database.url()),
+            ("WAYBILL_BROKER_URL", broker.to_owned()),
+            ("WAYBILL_HTTP_ADDR", format!("127.0.0.1:{port}")),
+            ("WAYBILL_PUBLIC_URL", format!("http://127.0.0.1:{port}")),
+            ("WAYBILL_DATA_KEY", "07".repeat(32)),
+            ("WAYBILL_JWT_KEY", "a key for tests, and for nothing else".to_owned()),
+            ("WAYBILL_PARTNERS", "partners.yaml".to_owned()),
+        ] {
+            stage.set(name, value);
+        }
+        stage.database = Some(database);
+        stage._host = Some(host);
+        stage.run(&["migrate"]).good();
+        let base = stage.simulate(partner);
+        let secret = format!("{{id: a, value: {CALLBACK_SECRET}}}");
+        stage.write(
+            "partners.yaml",
+            &format!("partners: {{standard: {{adapter: standard, base_url: '{base}', secrets: [{secret}]}}}}\ndefault: standard\n"),
+        );
+        stage
+    }
+
+    fn bare(broker: Option<&str>) -> Self {
+        Self {
+            processes: Vec::new(),
+            clients: Clients::new(broker),
+            settings: Vec::new(),
+            database: None,
+            _host: None,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    /// A setting for what is started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.settings.retain(|(other, _)| other != name);
+        self.settings.push((name.to_owned(), value.into()));
+    }
+
+    /// A setting's value.
+    pub(crate) fn setting(&self, name: &str) -> &str {
+        let found = self.settings.iter().find(|(other, _)| other == name);
+        &found.unwrap_or_else(|| panic!("{name} is set")).1
+    }
+
+    /// Where we are reached.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.setting("WAYBILL_HTTP_ADDR"))
+    }
+
+    /// A path in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("a file can be written");
+    }
+
+    /// What a file of one JSON object a line holds, as far as it is written.
+    pub(crate) fn lines(&self, name: &str) -> Vec<Json> {
+        let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// Runs `waybill` with these arguments to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.waybill(arguments);
+        ran(command.stdin(Stdio::null()).output().expect("waybill runs"))
+    }
+
+    /// Starts a process of ours that runs until it is stopped, and waits until it is ready; answers its place.
+    pub(crate) fn start(&mut self, arguments: &[&str]) -> usize {
+        let name = format!("waybill-{}-{}", arguments[0], self.processes.len());
+        let process = Process::start(&name, self.waybill(arguments), self.folder.path());
+        process.wait_for(" is ready");
+        self.keep(process)
+    }
+
+    /// Starts the simulated partner; answers its base URL.
+    fn simulate(&mut self, arguments: &[&str]) -> String {
+        let mut command = self.waybill(&[
+            "partner-sim",
+            "--addr",
+            "127.0.0.1:0",
+            "--callback-secret",
+            CALLBACK_SECRET,
+        ]);
+        command.args(arguments);
+        let process = Process::start("partner", command, self.folder.path());
+        let line = process.wait_for("partner simulator listens on ");
+        self.keep(process);
+        line.rsplit(' ').next().expect("a URL").to_owned()
+    }
+
+    /// Where the simulated partner is.
+    pub(crate) fn partner(&self) -> String {
+        let line = self.processes[0].wait_for("partner simulator listens on ");
+        line.rsplit(' ').next().expect("a URL").to_owned()
+    }
+
+    /// Starts a Python program of this repository, with these arguments after `--broker`.
+    pub(crate) fn start_python(&mut self, program: &str, arguments: &[&str]) -> usize {
+        let name = Path::new(program)
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let process = Process::start(&name, self.python(program, arguments), self.folder.path());
+        self.keep(process)
+    }
+
+    /// Runs a Python program of this repository to its end, and answers what it printed.
+    pub(crate) fn run_python(&self, program: &str, arguments: &[&str]) -> Ran {
+        ran(self.python(program, arguments).output().expect("Python runs"))
+    }
+
+    /// A process that was started.
+    pub(crate) fn process(&mut self, place: usize) -> &mut Process {
+        &mut self.processes[place]
+    }
+
+    fn keep(&mut self, process: Process) -> usize {
+        self.processes.push(process);
+        self.processes.len() - 1
+    }
+
+    fn waybill(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waybill"));
+        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn python(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(service("WAYBILL_TEST_PYTHON"));
+        command.arg(repository(program));
+        command
+            .args(["--broker", self.setting("WAYBILL_BROKER_URL")])
+            .args(arguments);
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let mut logs = String::new();
+            for process in &self.processes {
+                let _ = writeln!(logs, "--- {} ---\n{}", process.name(), process.last_lines(40));
+            }
+            eprintln!("{logs}");
+        }
+    }
+}
+
+/// A file of this repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    root.join(path)
+}
+
+/// Asks until there is an answer.
+pub(crate) fn eventually<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < within, "not within {within:?}: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A port below those that the kernel gives to clients, so that a process finds it free when it starts again.
+fn free_port() -> u16 {
+    let free = (0..1000).map(|_| rand::random_range(15_000..30_000));
+    free.into_iter()
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
+}
+
+fn ran(output: Output) -> Ran {
+    let text = |bytes| String::from_utf8(bytes).expect("what it says is UTF-8");
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
