@@ -9,9 +9,9 @@ use waybill_domain::{Change, DeliveryOrder, Graph, OrderId, Transition};
 
 use super::db::{DbError, Row, Value};
 use super::orders::{LOG_COLUMNS, log_entry};
-use super::read::{EFFECT_COLUMNS, effect};
 use super::record::{Effect, EffectState, Loaded, LogRow};
-use super::unit::{ORDER_COLUMNS, loaded};
+use super::rows::{EFFECT_COLUMNS, effect};
+use super::rows::{ORDER_COLUMNS, loaded};
 use super::{Store, chain, effect_id, sql};
 
 /// What an audit saw.

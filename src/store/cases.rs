@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::Store;
 use super::db::{DbError, Value};
-use super::read::{CALLBACK_COLUMNS, CASE_COLUMNS, EFFECT_COLUMNS, callback, case, effect, token};
 use super::record::{Callback, Case, Effect, Token};
+use super::rows::{CALLBACK_COLUMNS, CASE_COLUMNS, EFFECT_COLUMNS, callback, case, effect, token};
 
 /// Which cases.
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,7 +7,7 @@ use waybill_domain::{Actor, Change, EventName, FieldName, FieldValue, OrderId, R
 
 use super::db::{DbError, Row, Value};
 use super::record::{Loaded, LogRow};
-use super::unit::{ORDER_COLUMNS, decode, loaded};
+use super::rows::{ORDER_COLUMNS, decode, loaded};
 use super::{Place, Store};
 
 /// An order with its record, addresses decrypted.

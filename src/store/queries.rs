@@ -9,9 +9,9 @@ use waybill_domain::OrderId;
 use super::Store;
 use super::db::{DbError, Value};
 use super::orders::{LOG_COLUMNS, LogEntry, Stored, log_entry};
-use super::read::{CASE_COLUMNS, case};
 use super::record::Case;
-use super::unit::ORDER_COLUMNS;
+use super::rows::ORDER_COLUMNS;
+use super::rows::{CASE_COLUMNS, case};
 
 /// Which cases, and from where on.
 #[derive(Debug, Clone, Copy, Default)]

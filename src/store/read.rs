@@ -7,15 +7,11 @@ use uuid::Uuid;
 use waybill_domain::OrderId;
 
 use super::db::{DbError, Row, Tx, Value};
-use super::record::{
-    Callback, CallbackState, Case, Effect, EffectState, InboxRow, Loaded, Ordering, Payment, PaymentState, Token,
+use super::record::{Callback, Case, Effect, InboxRow, Loaded, Ordering, Payment, PaymentState, Token};
+use super::rows::{
+    CALLBACK_COLUMNS, CASE_COLUMNS, EFFECT_COLUMNS, ORDER_COLUMNS, callback, case, effect, loaded, token, undecodable,
 };
 use super::sql;
-use super::unit::{ORDER_COLUMNS, loaded};
-
-fn undecodable(column: &str, text: &str) -> DbError {
-    DbError::Failed(sqlx::Error::Decode(format!("{column} holds {text:?}").into()))
-}
 
 fn collect<K: Eq + Hash, V>(
     rows: Vec<Row>,
@@ -136,31 +132,6 @@ pub(super) async fn payments(
     })
 }
 
-pub(super) const EFFECT_COLUMNS: &str =
-    "effect_id, order_id, sequence, ordinal, name, subject, payload, state, attempts, due_at, published_at,
-    lease_until, finished_at, cause, created_at";
-
-pub(super) fn effect(row: &Row) -> Result<Effect, DbError> {
-    let state = row.text("state")?;
-    Ok(Effect {
-        effect_id: row.uuid("effect_id")?,
-        order_id: row.opt_uuid("order_id")?.map(OrderId),
-        sequence: row.int("sequence")?,
-        ordinal: row.int("ordinal")?,
-        name: row.text("name")?,
-        subject: row.opt_uuid("subject")?,
-        payload: row.opt_json("payload")?,
-        state: EffectState::parse(&state).ok_or_else(|| undecodable("effects.state", &state))?,
-        attempts: row.int("attempts")?,
-        due_at: row.time("due_at")?,
-        published_at: row.opt_time("published_at")?,
-        lease_until: row.opt_time("lease_until")?,
-        finished_at: row.opt_time("finished_at")?,
-        cause: row.opt_text("cause")?,
-        created_at: row.time("created_at")?,
-    })
-}
-
 pub(super) async fn effects(
     tx: &mut Tx,
     ids: BTreeSet<Uuid>,
@@ -207,30 +178,6 @@ pub(super) async fn callback_ids(
     })
 }
 
-pub(super) const CALLBACK_COLUMNS: &str =
-    "callback_id, partner, event_id, key_id, signed_at, received_at, headers, body, sha256, state,
-    detail, order_id, parked_until, settled_at";
-
-pub(super) fn callback(row: &Row) -> Result<Callback, DbError> {
-    let state = row.text("state")?;
-    Ok(Callback {
-        callback_id: row.uuid("callback_id")?,
-        partner: row.text("partner")?,
-        event_id: row.text("event_id")?,
-        key_id: row.text("key_id")?,
-        signed_at: row.opt_time("signed_at")?,
-        received_at: row.time("received_at")?,
-        headers: row.json("headers")?,
-        body: row.bytes("body")?,
-        sha256: row.bytes("sha256")?,
-        state: CallbackState::parse(&state).ok_or_else(|| undecodable("callbacks.state", &state))?,
-        detail: row.opt_text("detail")?,
-        order_id: row.opt_uuid("order_id")?.map(OrderId),
-        parked_until: row.opt_time("parked_until")?,
-        settled_at: row.opt_time("settled_at")?,
-    })
-}
-
 pub(super) async fn callbacks(
     tx: &mut Tx,
     ids: BTreeSet<Uuid>,
@@ -264,39 +211,6 @@ pub(super) async fn tokens(
     collect(rows, |row| {
         let token = token(row)?;
         Ok((token.token_hash.clone(), token))
-    })
-}
-
-pub(super) fn token(row: &Row) -> Result<Token, DbError> {
-    Ok(Token {
-        token_hash: row.bytes("token_hash")?,
-        order_id: OrderId(row.uuid("order_id")?),
-        sequence: row.int("sequence")?,
-        purpose: row.text("purpose")?,
-        expires_at: row.time("expires_at")?,
-        answer: row.opt_text("answer")?,
-        answered_at: row.opt_time("answered_at")?,
-    })
-}
-
-pub(super) const CASE_COLUMNS: &str =
-    "case_id, kind, subject, order_id, reason, detail, opened_at, claimed_by, claimed_at, closed_by,
-    closed_at, note";
-
-pub(super) fn case(row: &Row) -> Result<Case, DbError> {
-    Ok(Case {
-        case_id: row.uuid("case_id")?,
-        kind: row.text("kind")?,
-        subject: row.text("subject")?,
-        order_id: row.opt_uuid("order_id")?.map(OrderId),
-        reason: row.text("reason")?,
-        detail: row.json("detail")?,
-        opened_at: row.time("opened_at")?,
-        claimed_by: row.opt_text("claimed_by")?,
-        claimed_at: row.opt_time("claimed_at")?,
-        closed_by: row.opt_text("closed_by")?,
-        closed_at: row.opt_time("closed_at")?,
-        note: row.opt_text("note")?,
     })
 }
 

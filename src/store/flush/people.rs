@@ -1,0 +1,197 @@
+//! What partners, operators and customers have a part in: callbacks, cases, tokens.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::store::db::{DbError, Tx};
+use crate::store::record::{Callback, Case, Token};
+use crate::store::sql;
+use crate::store::unit::Writes;
+
+pub(super) async fn flush_callbacks(
+    tx: &mut Tx,
+    writes: &mut Writes,
+    callbacks: &HashMap<Uuid, Callback>,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let columns = [
+        "callback_id",
+        "partner",
+        "event_id",
+        "key_id",
+        "signed_at",
+        "received_at",
+        "headers",
+        "body",
+        "sha256",
+        "state",
+    ];
+    let rows = std::mem::take(&mut writes.callbacks)
+        .into_iter()
+        .map(|it| {
+            vec![
+                it.callback_id.into(),
+                it.partner.into(),
+                it.event_id.into(),
+                it.key_id.into(),
+                it.signed_at.into(),
+                now.into(),
+                it.headers.into(),
+                it.body.into(),
+                it.sha256.into(),
+                it.state.as_str().into(),
+            ]
+        })
+        .collect();
+    sql::insert(tx, "callbacks", &columns, rows, "").await?;
+    let changed = std::mem::take(&mut writes.changed_callbacks)
+        .into_iter()
+        .map(|id| {
+            let it = &callbacks[&id];
+            vec![
+                id.into(),
+                it.state.as_str().into(),
+                it.detail.clone().into(),
+                it.order_id.map(|id| id.0).into(),
+                it.parked_until.into(),
+                it.settled_at.into(),
+            ]
+        })
+        .collect();
+    sql::with_values(
+        tx,
+        "UPDATE callbacks SET state = v.column2, detail = v.column3, order_id = v.column4, parked_until = v.column5,
+         settled_at = v.column6 FROM",
+        changed,
+        "AS v WHERE callbacks.callback_id = v.column1",
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn flush_cases(
+    tx: &mut Tx,
+    writes: &mut Writes,
+    cases: &HashMap<Uuid, Case>,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let columns = [
+        "case_id",
+        "kind",
+        "subject",
+        "order_id",
+        "reason",
+        "detail",
+        "opened_at",
+    ];
+    let rows = std::mem::take(&mut writes.cases)
+        .into_iter()
+        .map(|it| {
+            vec![
+                it.case_id.into(),
+                it.kind.into(),
+                it.subject.into(),
+                it.order_id.map(|id| id.0).into(),
+                it.reason.into(),
+                it.detail.into(),
+                now.into(),
+            ]
+        })
+        .collect();
+    sql::insert(
+        tx,
+        "operator_cases",
+        &columns,
+        rows,
+        " ON CONFLICT (subject) DO NOTHING",
+    )
+    .await?;
+    let closed = std::mem::take(&mut writes.closed_cases)
+        .into_iter()
+        .map(|(order, who, note)| vec![order.0.into(), who.into(), now.into(), note.into()])
+        .collect();
+    sql::with_values(
+        tx,
+        "UPDATE operator_cases SET closed_by = v.column2, closed_at = v.column3, note = v.column4 FROM",
+        closed,
+        "AS v WHERE operator_cases.order_id = v.column1 AND operator_cases.kind = 'pending' AND operator_cases.closed_at IS NULL",
+    )
+    .await?;
+    let changed = std::mem::take(&mut writes.changed_cases)
+        .into_iter()
+        .map(|id| {
+            let it = &cases[&id];
+            vec![
+                id.into(),
+                it.claimed_by.clone().into(),
+                it.claimed_at.into(),
+                it.closed_by.clone().into(),
+                it.closed_at.into(),
+                it.note.clone().into(),
+            ]
+        })
+        .collect();
+    sql::with_values(
+        tx,
+        "UPDATE operator_cases SET claimed_by = v.column2, claimed_at = v.column3, closed_by = v.column4, closed_at = v.column5,
+         note = v.column6 FROM",
+        changed,
+        "AS v WHERE operator_cases.case_id = v.column1",
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn flush_tokens(
+    tx: &mut Tx,
+    writes: &mut Writes,
+    tokens: &HashMap<Vec<u8>, Token>,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let columns = [
+        "token_hash",
+        "order_id",
+        "sequence",
+        "purpose",
+        "expires_at",
+        "created_at",
+    ];
+    let rows = std::mem::take(&mut writes.tokens)
+        .into_iter()
+        .map(|it| {
+            vec![
+                it.token_hash.into(),
+                it.order_id.0.into(),
+                it.sequence.into(),
+                it.purpose.into(),
+                it.expires_at.into(),
+                now.into(),
+            ]
+        })
+        .collect();
+    sql::insert(
+        tx,
+        "confirmation_tokens",
+        &columns,
+        rows,
+        " ON CONFLICT (token_hash) DO NOTHING",
+    )
+    .await?;
+    let answered = std::mem::take(&mut writes.answered_tokens)
+        .into_iter()
+        .map(|hash| {
+            let token = &tokens[&hash];
+            vec![hash.into(), token.answer.clone().into(), token.answered_at.into()]
+        })
+        .collect();
+    sql::with_values(
+        tx,
+        "UPDATE confirmation_tokens SET answer = v.column2, answered_at = v.column3 FROM",
+        answered,
+        "AS v WHERE confirmation_tokens.token_hash = v.column1",
+    )
+    .await?;
+    Ok(())
+}
