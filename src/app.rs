@@ -91,6 +91,9 @@ impl App {
     /// Starts with these partners instead of those of the settings.
     pub async fn start_with(settings: &Settings, does: Does, partners: DeliveryPartners) -> Result<Self, OpenError> {
         let store = open_store(settings, true).await?;
+        if !store.db().is_shared() {
+            store.release_leases().await?;
+        }
         let template = read_template(settings)?;
         let listener = if does.serve {
             Some(server::listen(settings.http.addr).await?)

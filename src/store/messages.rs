@@ -46,6 +46,20 @@ pub(super) fn stored_message(row: &Row) -> Result<StoredMessage, DbError> {
 }
 
 impl Store {
+    /// Gives back what a process that is gone had in hand. Only for the one process that owns a SQLite file: on a shared
+    /// database others are at work.
+    pub async fn release_leases(&self) -> Result<(), DbError> {
+        let mut tx = self.db.tx().await?;
+        tx.execute("UPDATE messages SET lease_until = NULL WHERE lease_until IS NOT NULL", vec![])
+            .await?;
+        tx.execute(
+            "UPDATE effects SET lease_until = NULL WHERE state = 'running' AND lease_until IS NOT NULL",
+            vec![],
+        )
+        .await?;
+        tx.commit().await
+    }
+
     /// How many messages each queue of the in-process transport holds.
     pub async fn count_messages(&self) -> Result<Vec<(String, i64)>, DbError> {
         let rows = self

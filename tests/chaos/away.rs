@@ -32,7 +32,11 @@ fn while_the_broker_is_away_callbacks_are_taken_and_when_it_is_back_nothing_is_m
     stage.see_through(orderings.len(), Duration::from_secs(120));
 
     assert!(waiting > 0, "what was taken had to wait for the broker");
-    assert_eq!(answers(&stage), BTreeSet::from([200]), "the partner had no reason to say anything twice");
+    assert_eq!(
+        answers(&stage),
+        BTreeSet::from([200]),
+        "the partner had no reason to say anything twice"
+    );
     stage.prove(&orderings);
 }
 
@@ -65,7 +69,11 @@ fn a_database_that_crashes_under_load_loses_nothing_that_was_answered() {
     let orderings = physical(&paying.join().expect("it pays"));
     stage.see_through(orderings.len(), Duration::from_secs(150));
 
-    assert_eq!(answers(&stage), BTreeSet::from([200, 503]), "nothing else was ever answered");
+    assert_eq!(
+        answers(&stage),
+        BTreeSet::from([200, 503]),
+        "nothing else was ever answered"
+    );
     stage.prove(&orderings);
 }
 
@@ -73,7 +81,11 @@ fn a_database_that_crashes_under_load_loses_nothing_that_was_answered() {
 fn answers(stage: &Stage) -> BTreeSet<u64> {
     let ledger = stage.clients.get(&format!("{}/_ledger", stage.partner()), None).body;
     let callbacks = ledger.as_array().expect("the ledger").iter().flat_map(|entry| {
-        entry["callbacks"].as_array().expect("callbacks").iter().map(|callback: &Json| callback["status"].as_u64())
+        entry["callbacks"]
+            .as_array()
+            .expect("callbacks")
+            .iter()
+            .map(|callback: &Json| callback["status"].as_u64())
     });
     callbacks.map(|status| status.expect("a status")).collect()
 }

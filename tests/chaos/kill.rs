@@ -6,7 +6,11 @@ use crate::stage::{Stage, eventually, physical};
 
 #[test]
 fn a_worker_killed_in_the_middle_loses_nothing_and_doubles_nothing() {
-    let runs = if std::env::var_os("WAYBILL_TEST_LONG").is_some() { 10 } else { 1 };
+    let runs = if std::env::var_os("WAYBILL_TEST_LONG").is_some() {
+        10
+    } else {
+        1
+    };
     for run in 0..runs {
         kill_a_worker(run);
     }
@@ -14,7 +18,14 @@ fn a_worker_killed_in_the_middle_loses_nothing_and_doubles_nothing() {
 
 fn kill_a_worker(run: usize) {
     let seed = run.to_string();
-    let mut stage = Stage::real(&["--walk-delay", "500ms", "--error-after-booking", "0.02", "--seed", &seed]);
+    let mut stage = Stage::real(&[
+        "--walk-delay",
+        "500ms",
+        "--error-after-booking",
+        "0.02",
+        "--seed",
+        &seed,
+    ]);
     stage.employ("yes");
     stage.start(&["serve"]);
     let victim = stage.start(&["work"]);

@@ -6,17 +6,41 @@ use crate::stage::{Stage, physical};
 
 #[test]
 fn two_thousand_payments_with_duplicates_and_a_partner_that_lies_are_each_delivered_once() {
-    let mut stage = Stage::real(&["--walk-delay", "500ms", "--fail", "0.03", "--error-after-booking", "0.02", "--seed", "11"]);
+    let mut stage = Stage::real(&[
+        "--walk-delay",
+        "500ms",
+        "--fail",
+        "0.03",
+        "--error-after-booking",
+        "0.02",
+        "--seed",
+        "11",
+    ]);
     stage.employ("yes");
     stage.start(&["all"]);
     stage.await_consumers();
 
-    let sent = stage.pay(2000, &["--duplicates", "0.05", "--ebooks", "0.1", "--mixed", "0.2", "--seed", "11"]);
+    let sent = stage.pay(
+        2000,
+        &[
+            "--duplicates",
+            "0.05",
+            "--ebooks",
+            "0.1",
+            "--mixed",
+            "0.2",
+            "--seed",
+            "11",
+        ],
+    );
     let orderings = physical(&sent);
     let arranged = stage.see_through(orderings.len(), Duration::from_secs(240));
 
     assert!(arranged > 0, "some deliveries fail");
-    assert_eq!(stage.count("SELECT count(*) FROM delivery_orders WHERE failed AND outcome IS NOT NULL"), arranged as i64);
+    assert_eq!(
+        stage.count("SELECT count(*) FROM delivery_orders WHERE failed AND outcome IS NOT NULL"),
+        arranged as i64
+    );
     stage.prove(&orderings);
     stage.prove_told_once();
 }

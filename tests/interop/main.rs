@@ -21,7 +21,8 @@ fn waybill() -> Stage {
 
 /// The `payment` of one printed book.
 fn payment(ordering: &str) -> Json {
-    let address = json!({"name": "A. Reader", "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE"});
+    let address =
+        json!({"name": "A. Reader", "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE"});
     json!({
         "payment_id": format!("pay-{ordering}"), "ordering_id": ordering, "customer_id": "cus-1", "locale": "de",
         "amount": {"minor_units": 4599, "currency": "EUR"}, "pickup": address, "dropoff": address,
@@ -32,7 +33,20 @@ fn payment(ordering: &str) -> Json {
 /// What Python sees of a task that it sends with `send_task`, over `rpc://`.
 fn send_and_get(stage: &Stage, task: &str, args: &Json, kwargs: &Json) -> Json {
     let (args, kwargs) = (args.to_string(), kwargs.to_string());
-    let command = ["--backend", "rpc://", "--queue", "waybill", "send", task, "--args", &args, "--kwargs", &kwargs, "--wait", "20"];
+    let command = [
+        "--backend",
+        "rpc://",
+        "--queue",
+        "waybill",
+        "send",
+        task,
+        "--args",
+        &args,
+        "--kwargs",
+        &kwargs,
+        "--wait",
+        "20",
+    ];
     stage.run_python("tests/interop/python/peer.py", &command).json()
 }
 

@@ -10,7 +10,10 @@ use crate::stage::{Stage, eventually};
 fn peer(stage: &Stage, arguments: &[&str]) -> Option<String> {
     let program = std::env::var_os("WAYBILL_TEST_PEER")?;
     let mut command = Command::new(program);
-    let ran = command.args(["--broker", stage.setting("WAYBILL_BROKER_URL")]).args(arguments).output();
+    let ran = command
+        .args(["--broker", stage.setting("WAYBILL_BROKER_URL")])
+        .args(arguments)
+        .output();
     let output = ran.expect("the peer runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).expect("it prints JSON"))
@@ -26,12 +29,24 @@ fn what_the_celery_crate_sends_is_done() {
 
     let sent = peer(&stage, &["pay", "--count", "5", "--prefix", "rust"]).expect("a peer");
     let orders = eventually("five orders", Duration::from_secs(30), || {
-        let found = stage.database.as_ref().unwrap().query("SELECT order_id FROM delivery_orders WHERE ordering_id LIKE 'rust-%'");
+        let found = stage
+            .database
+            .as_ref()
+            .unwrap()
+            .query("SELECT order_id FROM delivery_orders WHERE ordering_id LIKE 'rust-%'");
         let found: Vec<String> = found.lines().map(str::to_owned).collect();
         (found.len() == 5).then_some(found)
     });
-    let state = |order: &str| stage.database.as_ref().unwrap().query(&format!("SELECT state FROM instances WHERE id = '{order}'"));
-    eventually("it waits for its customer", Duration::from_secs(30), || (state(&orders[0]) == "DELIVERED").then_some(()));
+    let state = |order: &str| {
+        stage
+            .database
+            .as_ref()
+            .unwrap()
+            .query(&format!("SELECT state FROM instances WHERE id = '{order}'"))
+    };
+    eventually("it waits for its customer", Duration::from_secs(30), || {
+        (state(&orders[0]) == "DELIVERED").then_some(())
+    });
     let report = ["report", &orders[0], "OPERATOR_ESCALATED", "--key", "story-1"];
     peer(&stage, &report).expect("a peer");
     peer(&stage, &report).expect("a peer");

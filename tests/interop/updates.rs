@@ -28,8 +28,19 @@ fn python_workers_receive_the_keyword_arguments_that_the_interface_names() {
 
     let names = |told: &Json| -> BTreeSet<String> { told.as_object().unwrap().keys().cloned().collect() };
     let promised = [
-        "task_id", "delivery_order_id", "ordering_id", "customer_id", "payment_id", "attempt", "successor_id", "state", "outcome",
-        "failure_reason", "confirmed_by", "sequence", "occurred_at",
+        "task_id",
+        "delivery_order_id",
+        "ordering_id",
+        "customer_id",
+        "payment_id",
+        "attempt",
+        "successor_id",
+        "state",
+        "outcome",
+        "failure_reason",
+        "confirmed_by",
+        "sequence",
+        "occurred_at",
     ];
     assert_eq!(names(&update), promised.map(str::to_owned).into());
     for (name, value) in [
@@ -50,9 +61,25 @@ fn python_workers_receive_the_keyword_arguments_that_the_interface_names() {
     let log = format!("SELECT to_state FROM transitions WHERE order_id = '{order}' AND sequence = {sequence}");
     assert_eq!(stage.database.as_ref().unwrap().query(&log), "DELIVERY_CONFIRMED");
     let notices = stage.lines(NOTICES);
-    let asked = notices.iter().find(|notice| notice["kind"] == "confirm_receipt").expect("the customer was asked");
-    for name in ["task_id", "delivery_order_id", "customer_id", "locale", "email", "phone", "confirmation_url", "tracking_url", "expires_at"] {
+    let asked = notices
+        .iter()
+        .find(|notice| notice["kind"] == "confirm_receipt")
+        .expect("the customer was asked");
+    for name in [
+        "task_id",
+        "delivery_order_id",
+        "customer_id",
+        "locale",
+        "email",
+        "phone",
+        "confirmation_url",
+        "tracking_url",
+        "expires_at",
+    ] {
         assert!(asked.get(name).is_some(), "{name} in {asked}");
     }
-    assert_eq!((&asked["email"], &asked["locale"]), (&json!("reader@example.org"), &json!("de")));
+    assert_eq!(
+        (&asked["email"], &asked["locale"]),
+        (&json!("reader@example.org"), &json!("de"))
+    );
 }

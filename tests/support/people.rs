@@ -106,7 +106,9 @@ impl Stage {
     pub(crate) fn told(&self) -> BTreeMap<String, Vec<String>> {
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for line in self.lines(OMS) {
-            told.entry(text(&line["delivery_order_id"])).or_default().push(text(&line["task_id"]));
+            told.entry(text(&line["delivery_order_id"]))
+                .or_default()
+                .push(text(&line["task_id"]));
         }
         told
     }
@@ -145,7 +147,10 @@ impl Stage {
         let ids = database.query("SELECT order_id FROM delivery_orders ORDER BY 1");
         let ids: BTreeSet<String> = ids.lines().map(str::to_owned).collect();
         let told = self.told();
-        let twice: Vec<_> = told.iter().filter(|(_, ids)| ids.iter().any(|id| *id != ids[0])).collect();
+        let twice: Vec<_> = told
+            .iter()
+            .filter(|(_, ids)| ids.iter().any(|id| *id != ids[0]))
+            .collect();
         assert!(twice.is_empty(), "order management was told more than once: {twice:?}");
         assert_eq!(
             told.into_keys().collect::<BTreeSet<_>>(),
