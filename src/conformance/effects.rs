@@ -18,7 +18,31 @@ fn booking() -> Finish {
     })
 }
 
+/// Publishes what waits, the oldest by a process whose clock is so much ahead; answers what the audit says of the order of it.
+async fn publish_by_two_clocks(fixture: &Fixture, ahead: TimeDelta) -> Vec<&'static str> {
+    fixture.order_in("o1", "PICKED_UP").await;
+    let (mut process, later) = (fixture.later(ahead).await, fixture.later(TimeDelta::seconds(10)).await);
+    loop {
+        let due = later.store().due_effects(10).await.unwrap();
+        if due.is_empty() {
+            break;
+        }
+        process.mark_sent(&due).await.unwrap();
+        process = fixture.another().await;
+    }
+    let findings = fixture.audit().await.findings;
+    findings.iter().map(|finding| finding.invariant).collect()
+}
+
 on_both! {
+    async fn clocks_of_two_processes_that_differ_a_little_do_not_look_like_a_wrong_order(fixture: Fixture) {
+        assert_eq!(publish_by_two_clocks(&fixture, TimeDelta::milliseconds(500)).await, Vec::<&str>::new());
+    }
+
+    async fn what_was_published_long_before_an_older_effect_is_found(fixture: Fixture) {
+        assert!(publish_by_two_clocks(&fixture, TimeDelta::seconds(5)).await.contains(&"I10"));
+    }
+
     async fn an_effect_that_has_ended_is_not_begun_again(fixture: Fixture) {
         let id = fixture.order("o1").await;
         let effect = effect_id(id, 1, "book_delivery_partner");
