@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::stage::{Database, OwnServices, Stage, VirtualHost, eventually, physical};
+use crate::stage::people::physical;
+use crate::stage::services::{Database, OwnServices, VirtualHost};
+use crate::stage::{Stage, eventually};
 
 #[test]
 fn while_the_broker_is_away_callbacks_are_taken_and_when_it_is_back_nothing_is_missing() {

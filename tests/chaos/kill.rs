@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::stage::{Stage, eventually, physical};
+use crate::stage::people::physical;
+use crate::stage::{Stage, eventually};
 
 #[test]
 fn a_worker_killed_in_the_middle_loses_nothing_and_doubles_nothing() {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::stage::{Stage, physical};
+use crate::stage::Stage;
+use crate::stage::people::physical;
 
 #[test]
 fn two_thousand_payments_with_duplicates_and_a_partner_that_lies_are_each_delivered_once() {

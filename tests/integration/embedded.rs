@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 use waybill_tasks::celery::protocol::Request;
 
 use crate::carrier::{Carrier, Consumer};
-use crate::stage::{Stage, eventually, repository, text};
+use crate::stage::people::text;
+use crate::stage::{Stage, eventually, repository};
 
 /// What the API says of all orders of one machine.
 fn orders(stage: &Stage, token: &str) -> Vec<Json> {

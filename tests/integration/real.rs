@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::stage::{NOTICES, Stage, physical, text};
+use crate::stage::Stage;
+use crate::stage::people::{NOTICES, physical, text};
 
 #[test]
 fn what_python_pays_for_is_delivered_confirmed_and_told_to_python() {

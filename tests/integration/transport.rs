@@ -11,7 +11,8 @@ use waybill_tasks::celery::message::{HeaderValue, Message, Properties};
 use waybill_tasks::celery::transport::{PublishError, Routing};
 
 use crate::carrier::{Carrier, Consumer};
-use crate::stage::{VirtualHost, eventually};
+use crate::stage::eventually;
+use crate::stage::services::VirtualHost;
 
 const QUEUE: &str = "story";
 const SOON: Duration = Duration::from_secs(20);
@@ -119,7 +120,7 @@ on_both! {
     fn what_is_published_is_handed_out_whole_and_once_acknowledged_never_again(ground: Ground) {
         let carrier = ground.with_queue();
 
-        carrier.publish(numbered(1), Routing::Mandatory).unwrap();
+        carrier.publish(numbered(1), Routing::Mandatory).expect("it is published");
         let consumer = carrier.consume(QUEUE, 8, usize::MAX >> 4, 0);
         wait_for(&consumer, 1);
         carrier.end();
@@ -137,7 +138,7 @@ on_both! {
     fn what_is_given_back_is_handed_out_again(ground: Ground) {
         let carrier = ground.with_queue();
 
-        carrier.publish(numbered(1), Routing::Mandatory).unwrap();
+        carrier.publish(numbered(1), Routing::Mandatory).expect("it is published");
         let consumer = carrier.consume(QUEUE, 8, usize::MAX >> 4, 2);
         wait_for(&consumer, 3);
         carrier.end();
@@ -150,7 +151,7 @@ on_both! {
     fn what_a_process_that_died_had_in_hand_is_handed_to_another(ground: Ground) {
         let carrier = ground.with_queue();
         for number in 1..=3 {
-            carrier.publish(numbered(number), Routing::Mandatory).unwrap();
+            carrier.publish(numbered(number), Routing::Mandatory).expect("it is published");
         }
         let doomed = carrier.consume(QUEUE, 8, 0, 0);
         wait_for(&doomed, 3);
@@ -167,7 +168,7 @@ on_both! {
     fn messages_are_handed_out_in_the_order_in_which_they_came(ground: Ground) {
         let carrier = ground.with_queue();
         for number in 0..50 {
-            carrier.publish(numbered(number), Routing::Mandatory).unwrap();
+            carrier.publish(numbered(number), Routing::Mandatory).expect("it is published");
         }
 
         let consumer = carrier.consume(QUEUE, 1, usize::MAX >> 4, 0);
@@ -179,7 +180,7 @@ on_both! {
     fn no_more_than_the_prefetch_is_in_hand(ground: Ground) {
         let carrier = ground.with_queue();
         for number in 0..12 {
-            carrier.publish(numbered(number), Routing::Mandatory).unwrap();
+            carrier.publish(numbered(number), Routing::Mandatory).expect("it is published");
         }
 
         let consumer = carrier.consume(QUEUE, 3, 0, 0);
@@ -197,11 +198,11 @@ on_both! {
         let carrier = ground.with_queue();
         let lost = Message { exchange: "nowhere".to_owned(), ..numbered(1) };
 
-        let error = carrier.publish(lost, Routing::Mandatory).unwrap_err();
+        let error = carrier.publish(lost, Routing::Mandatory).expect_err("nobody takes it");
 
         let PublishError::Unroutable { exchange, routing_key } = &error else { panic!("{error}") };
         assert_eq!((exchange.as_str(), routing_key.as_str()), ("nowhere", QUEUE));
-        carrier.publish(numbered(2), Routing::Mandatory).unwrap();
+        carrier.publish(numbered(2), Routing::Mandatory).expect("it is published");
     }
 }
 
@@ -210,7 +211,9 @@ fn on_rabbitmq_a_task_for_a_queue_that_is_not_there_is_not_published() {
     let ground = Ground::amqp();
     let carrier = ground.carrier();
 
-    let error = carrier.publish(numbered(1), Routing::Mandatory).unwrap_err();
+    let error = carrier
+        .publish(numbered(1), Routing::Mandatory)
+        .expect_err("nobody takes it");
 
     assert!(matches!(error, PublishError::Unroutable { .. }), "{error}");
     carrier

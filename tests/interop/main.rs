@@ -4,6 +4,7 @@ mod messages;
 mod peer;
 mod results;
 #[path = "../support/stage.rs"]
+#[expect(dead_code, reason = "for all stories, and each folder tells only some")]
 mod stage;
 mod updates;
 

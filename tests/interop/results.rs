@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::{dead, payment, send_and_get, waybill};
-use crate::stage::{eventually, text};
+use crate::stage::eventually;
+use crate::stage::people::text;
 
 #[test]
 fn python_gets_the_order_that_its_task_made_and_the_exception_of_one_that_is_wrong() {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::{payment, send_and_get};
-use crate::stage::{NOTICES, OMS, Stage, eventually, text};
+use crate::stage::people::{NOTICES, OMS, text};
+use crate::stage::{Stage, eventually};
 
 #[test]
 fn python_workers_receive_the_keyword_arguments_that_the_interface_names() {

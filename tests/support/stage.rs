@@ -1,9 +1,9 @@
 //! A stage for one story: services, settings, processes and people of its own, gone when it is dropped.
 
-mod clients;
-mod people;
-mod process;
-mod services;
+pub(crate) mod clients;
+pub(crate) mod people;
+pub(crate) mod process;
+pub(crate) mod services;
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-pub(crate) use clients::Clients;
-pub(crate) use people::{NOTICES, OMS, physical, text};
-pub(crate) use process::Process;
-pub(crate) use services::{Database, OwnServices, VirtualHost, service};
+use clients::Clients;
+use process::Process;
+use services::{Database, VirtualHost, service};
 
 /// What callbacks are signed with.
 const CALLBACK_SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
