@@ -42,6 +42,12 @@ fn two_thousand_payments_with_duplicates_and_a_partner_that_lies_are_each_delive
         stage.count("SELECT count(*) FROM delivery_orders WHERE failed AND outcome IS NOT NULL"),
         arranged as i64
     );
+    let by_customer = stage.count("SELECT count(*) FROM delivery_orders WHERE confirmed_by = 'customer'");
+    assert_eq!(
+        by_customer,
+        orderings.len() as i64,
+        "each is confirmed through the link of its notice"
+    );
     stage.prove(&orderings);
     stage.prove_told_once();
 }
