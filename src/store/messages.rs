@@ -50,8 +50,11 @@ impl Store {
     /// database others are at work.
     pub async fn release_leases(&self) -> Result<(), DbError> {
         let mut tx = self.db.tx().await?;
-        tx.execute("UPDATE messages SET lease_until = NULL WHERE lease_until IS NOT NULL", vec![])
-            .await?;
+        tx.execute(
+            "UPDATE messages SET lease_until = NULL WHERE lease_until IS NOT NULL",
+            vec![],
+        )
+        .await?;
         tx.execute(
             "UPDATE effects SET lease_until = NULL WHERE state = 'running' AND lease_until IS NOT NULL",
             vec![],
