@@ -55,12 +55,12 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
 }
 
 /// The filter as it was set; lapin is silent unless it is named, because it writes whole messages, addresses included, into the log
-/// where a queue is missing. What it would say is said by our own lines.
+/// where a queue is missing. What it would say is said by our own lines. So are PostgreSQL's notices, which tell of our migrations.
 fn filter_of(filter: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
     if filter.contains("lapin") {
         EnvFilter::try_new(filter)
     } else {
-        EnvFilter::try_new(format!("{filter},lapin=off"))
+        EnvFilter::try_new(format!("{filter},lapin=off,sqlx::postgres::notice=warn"))
     }
 }
 

@@ -11,7 +11,7 @@ use waybill_tasks::celery::worker::Worker;
 use waybill_tasks::effects::{Effects, OutsideNames, register};
 
 use super::{App, Work};
-use crate::config::Settings;
+use crate::config::{ResultBackend, Settings};
 use crate::payments;
 
 /// The exchange of payment events and our queue of them.
@@ -46,6 +46,9 @@ pub(super) fn start(app: &App, settings: &Settings, work: Work) {
                 engine: app.engine.clone(),
             }),
         );
+    }
+    if matches!(settings.results, Some(ResultBackend::Database(_) | ResultBackend::Redis(_))) {
+        warn!("WAYBILL_RESULT_BACKEND: results go over rpc:// to whoever asks for them, and nowhere else yet");
     }
     if work != Work::Nothing {
         app.background.spawn(report(app));

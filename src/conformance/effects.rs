@@ -216,6 +216,23 @@ on_both! {
         fixture.assert_sound().await;
     }
 
+    async fn of_two_links_to_one_order_both_may_be_answered(fixture: Fixture) {
+        let id = fixture.order_in("o1", "DELIVERED").await;
+        let effect = effect_id(id, 3, "request_customer_confirmation");
+        let first = fixture.engine.confirmation_link(effect).await.unwrap();
+        let rotated = fixture.with_key(9).await;
+        let second = rotated.confirmation_link(effect).await.unwrap();
+        assert_ne!(first.url, second.url, "the link derives from the first data key");
+
+        for link in [first, second] {
+            let view = rotated.answer(link.url.rsplit('/').next().unwrap(), Received::Yes).await.unwrap();
+            assert_eq!(view.unwrap().answer, Some(Received::Yes));
+        }
+
+        assert_eq!(fixture.state(id).await, "DELIVERY_CONFIRMED");
+        fixture.assert_sound().await;
+    }
+
     async fn a_no_after_the_automatic_confirmation_reaches_an_operator(fixture: Fixture) {
         let id = fixture.order_in("o1", "DELIVERED").await;
         let link = fixture.engine.confirmation_link(effect_id(id, 3, "request_customer_confirmation")).await.unwrap();

@@ -75,6 +75,16 @@ impl Fixture {
         start(&self.db, &self.crypt, offset, self.local).await
     }
 
+    /// The same database, with a new data key before the old one.
+    pub(super) async fn with_key(&self, byte: u8) -> Engine {
+        let key = |id: &str, byte| DataKey {
+            id: id.to_owned(),
+            key: SecretBox::new(Box::new([byte; 32])),
+        };
+        let crypt = Arc::new(Crypt::new(vec![key("k2", byte), key("k1", 7)]));
+        start(&self.db, &crypt, TimeDelta::zero(), self.local).await
+    }
+
     /// Another process on the same database.
     pub(super) async fn another(&self) -> Engine {
         self.later(TimeDelta::zero()).await

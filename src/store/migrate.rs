@@ -1,8 +1,8 @@
 //! Migrations: forward only, and a database that does not fit this binary is named as such.
 
-use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::migrate::Migrator;
 
-use super::Db;
+use super::{Db, DbError};
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -31,7 +31,7 @@ pub enum MigrateError {
     Failed(#[from] sqlx::migrate::MigrateError),
     /// The database does not answer.
     #[error("the database does not answer: {0}")]
-    Unavailable(#[from] sqlx::Error),
+    Unavailable(#[from] DbError),
 }
 
 impl Db {
@@ -59,19 +59,15 @@ impl Db {
     }
 
     async fn newest_migration(&self) -> Result<i64, MigrateError> {
-        const TABLE: &str = "_sqlx_migrations";
-        let applied = match self {
-            Self::Postgres { writer, .. } => {
-                let mut connection = writer.acquire().await?;
-                connection.ensure_migrations_table(TABLE).await?;
-                connection.list_applied_migrations(TABLE).await?
-            }
-            Self::Sqlite { writer, .. } => {
-                let mut connection = writer.acquire().await?;
-                connection.ensure_migrations_table(TABLE).await?;
-                connection.list_applied_migrations(TABLE).await?
-            }
+        let there = match self {
+            Self::Postgres { .. } => "SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS there",
+            Self::Sqlite { .. } => "SELECT COUNT(*) > 0 AS there FROM sqlite_master WHERE name = '_sqlx_migrations'",
         };
-        Ok(applied.iter().map(|migration| migration.version).max().unwrap_or(0))
+        let newest = "SELECT COALESCE(MAX(version), 0) AS newest FROM _sqlx_migrations WHERE success";
+        let one = async |sql: &str| self.row(sql, vec![]).await?.ok_or(DbError::Failed(sqlx::Error::RowNotFound));
+        if !one(there).await?.bool("there")? {
+            return Ok(0);
+        }
+        Ok(one(newest).await?.int("newest")?)
     }
 }

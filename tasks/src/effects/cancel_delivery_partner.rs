@@ -53,8 +53,8 @@ async fn try_to_cancel(effects: &Effects, work: &Work) -> Result<Finish, Partner
     };
     match partner.cancel(&booking_id).await? {
         Cancelled::Done => Ok(Finish::Done),
-        // It had failed before it was cancelled: the operator who decided so knew where the goods are.
-        Cancelled::TooLate if order.failure_reason.is_some() => Ok(Finish::Done),
+        // It had failed before it was cancelled, or another delivery takes over: the operator who decided so knew where the goods are.
+        Cancelled::TooLate if order.failure_reason.is_some() || order.successor_id.is_some() => Ok(Finish::Done),
         Cancelled::TooLate => {
             let cause = format!("goods at large: {} has picked up delivery {booking_id}", partner.name());
             Ok(Finish::Failed { cause })
