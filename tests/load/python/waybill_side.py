@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -44,6 +45,7 @@ class Side:
     def __init__(self, program, folder, name):
         self.program, self.folder, self.name = program, folder, name
         self.processes = []
+        self.log = folder / f"{name}.log"
         server = urllib.parse.urlsplit(os.environ["WAYBILL_TEST_POSTGRES_URL"])
         broker = urllib.parse.urlsplit(os.environ["WAYBILL_TEST_AMQP_URL"])
         self.server = server.geturl()
@@ -75,9 +77,11 @@ class Side:
                 queue(broker).declare()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         for process in reversed(self.processes):
             stop(process)
+        if kind is not None and self.log.exists():
+            print(self.log.read_text()[-4000:], file=sys.stderr)
         subprocess.run([os.environ["WAYBILL_TEST_RABBITMQCTL"], "--quiet", "delete_vhost", self.name], check=True)
         with psycopg.connect(self.server, autocommit=True) as server:
             server.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
@@ -90,7 +94,8 @@ class Side:
         subprocess.run([self.program, *command], env=self.environment(), cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
 
     def start(self, *command):
-        process = subprocess.Popen([self.program, *command], env=self.environment(), cwd=self.folder, stdout=subprocess.DEVNULL)
+        with self.log.open("a") as log:
+            process = subprocess.Popen([self.program, *command], env=self.environment(), cwd=self.folder, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 
