@@ -136,9 +136,11 @@ pub(crate) struct OwnServices {
 impl OwnServices {
     /// Starts those named: `rabbitmq`, `postgres`.
     pub(crate) fn start(services: &[&str]) -> Self {
+        // Within the folder of the shared ones: who ends those ends these, too, should this test be killed.
+        let within = service("WAYBILL_TEST_SERVICES");
         let folder = tempfile::Builder::new()
-            .prefix("waybill-own.")
-            .tempdir()
+            .prefix("own.")
+            .tempdir_in(within)
             .expect("a temporary folder");
         let own = Self { folder };
         let mut command = Command::new(repository("tests/services/up"));
