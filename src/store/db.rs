@@ -3,6 +3,8 @@
 //! The SQL of Waybill is written once, in the part that PostgreSQL and SQLite share; what differs is the binding of
 //! values, and that is here (docs/adr/0002).
 
+pub(super) mod arrays;
+
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -417,6 +419,22 @@ impl Tx {
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
         }
+    }
+
+    /// Runs a statement whose parameters are the columns of these rows, each as one array. PostgreSQL alone has arrays.
+    pub async fn rows_by_columns(&mut self, sql: &str, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, DbError> {
+        match &mut self.connection {
+            Connection::Postgres(connection) => {
+                let rows = arrays::bind(sql, rows)?.fetch_all(&mut **connection).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+            Connection::Sqlite(_) => Err(DbError::Failed(sqlx::Error::Encode("SQLite has no arrays".into()))),
+        }
+    }
+
+    /// Whether a column of values can be one parameter.
+    pub fn has_arrays(&self) -> bool {
+        matches!(self.connection, Connection::Postgres(_))
     }
 
     /// `FOR UPDATE` where the database has row locks; SQLite has one writer.
