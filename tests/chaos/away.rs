@@ -31,7 +31,7 @@ fn while_the_broker_is_away_callbacks_are_taken_and_when_it_is_back_nothing_is_m
     });
     let waiting = stage.count("SELECT count(*) FROM callbacks WHERE state = 'received'");
     services.run("rabbitmq-start", &[]);
-    stage.see_through(orderings.len(), Duration::from_secs(120));
+    stage.see_through(orderings.len(), Duration::from_secs(300));
 
     assert!(waiting > 0, "what was taken had to wait for the broker");
     assert_eq!(
@@ -69,7 +69,7 @@ fn a_database_that_crashes_under_load_loses_nothing_that_was_answered() {
         (stage.clients.get(&ready, None).status == 200).then_some(())
     });
     let orderings = physical(&paying.join().expect("it pays"));
-    stage.see_through(orderings.len(), Duration::from_secs(150));
+    stage.see_through(orderings.len(), Duration::from_secs(300));
 
     assert_eq!(
         answers(&stage),

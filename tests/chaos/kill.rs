@@ -44,7 +44,7 @@ fn kill_a_worker(run: usize) {
         stage.start(&["work"]);
     }
     let orderings = physical(&paying.join().expect("it pays"));
-    stage.see_through(orderings.len(), Duration::from_secs(240));
+    stage.see_through(orderings.len(), Duration::from_secs(420));
 
     stage.prove(&orderings);
 }

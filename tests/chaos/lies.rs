@@ -35,7 +35,7 @@ fn two_thousand_payments_with_duplicates_and_a_partner_that_lies_are_each_delive
         ],
     );
     let orderings = physical(&sent);
-    let arranged = stage.see_through(orderings.len(), Duration::from_secs(240));
+    let arranged = stage.see_through(orderings.len(), Duration::from_secs(420));
 
     assert!(arranged > 0, "some deliveries fail");
     assert_eq!(
