@@ -47,7 +47,10 @@ pub(super) fn start(app: &App, settings: &Settings, work: Work) {
             }),
         );
     }
-    if matches!(settings.results, Some(ResultBackend::Database(_) | ResultBackend::Redis(_))) {
+    if matches!(
+        settings.results,
+        Some(ResultBackend::Database(_) | ResultBackend::Redis(_))
+    ) {
         warn!("WAYBILL_RESULT_BACKEND: results go over rpc:// to whoever asks for them, and nowhere else yet");
     }
     if work != Work::Nothing {

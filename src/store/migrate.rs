@@ -64,7 +64,11 @@ impl Db {
             Self::Sqlite { .. } => "SELECT COUNT(*) > 0 AS there FROM sqlite_master WHERE name = '_sqlx_migrations'",
         };
         let newest = "SELECT COALESCE(MAX(version), 0) AS newest FROM _sqlx_migrations WHERE success";
-        let one = async |sql: &str| self.row(sql, vec![]).await?.ok_or(DbError::Failed(sqlx::Error::RowNotFound));
+        let one = async |sql: &str| {
+            self.row(sql, vec![])
+                .await?
+                .ok_or(DbError::Failed(sqlx::Error::RowNotFound))
+        };
         if !one(there).await?.bool("there")? {
             return Ok(0);
         }
