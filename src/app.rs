@@ -156,7 +156,7 @@ impl App {
         Ok(app)
     }
 
-    /// Ends when the process has to: asked by [`App::stop`] or because something vital has died.
+    /// Is cancelled when the process has to end: it was asked to, or something vital has died.
     pub fn stopped(&self) -> CancellationToken {
         self.stop.clone()
     }
