@@ -68,16 +68,24 @@ struct ClockSample {
     read_at: Instant,
 }
 
+impl ClockSample {
+    /// Asks the database. Its answer is taken for the middle of the question's way: on a busy machine that way is long, and two
+    /// processes would differ by it.
+    async fn take(db: &Db) -> Result<Self, DbError> {
+        let asked = Instant::now();
+        let database = db.clock().await?;
+        let read_at = asked + asked.elapsed() / 2;
+        Ok(Self { database, read_at })
+    }
+}
+
 /// How long a sample of the database's clock is carried on.
 const CLOCK_SAMPLE: Duration = Duration::from_secs(5);
 
 impl Store {
     /// On this database, with these keys. `offset` moves the clock, in tests.
     pub async fn open(db: Db, crypt: Arc<Crypt>, offset: TimeDelta) -> Result<Self, DbError> {
-        let sample = ClockSample {
-            database: db.clock().await?,
-            read_at: Instant::now(),
-        };
+        let sample = ClockSample::take(&db).await?;
         Ok(Self {
             db,
             crypt,
@@ -89,11 +97,7 @@ impl Store {
     /// The database's clock (plus the offset of tests), to the microsecond. Every deadline is armed and fired by it.
     pub async fn now(&self) -> Result<DateTime<Utc>, DbError> {
         if self.sample().read_at.elapsed() >= CLOCK_SAMPLE {
-            let database = self.db.clock().await?;
-            let sample = ClockSample {
-                database,
-                read_at: Instant::now(),
-            };
+            let sample = ClockSample::take(&self.db).await?;
             *self.clock.write().expect("nothing panics while it holds this") = sample;
         }
         Ok(self.estimated_now())
