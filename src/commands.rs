@@ -136,7 +136,10 @@ pub enum Command {
 impl Cli {
     /// Whether the command reads messages that others wrote.
     pub fn meets_messages(&self) -> bool {
-        matches!(self.command, Command::Serve | Command::Work(_) | Command::All)
+        matches!(
+            self.command,
+            Command::Serve | Command::Work(_) | Command::All | Command::Dead(_)
+        )
     }
 }
 

@@ -163,7 +163,10 @@ pub fn unpack(store: &Store, table: &'static str, id: Uuid, blob: &[u8]) -> Resu
         },
         blob,
     )?;
-    serde_json::from_slice(&json).map_err(|_| CryptError::Unopenable(format!("{table}.message of {id}")))
+    // Sealed by us, so as deep as the message was; processes that meet messages have the stack for it (`main`).
+    let mut reader = serde_json::Deserializer::from_slice(&json);
+    reader.disable_recursion_limit();
+    DeadMessage::deserialize(&mut reader).map_err(|_| CryptError::Unopenable(format!("{table}.message of {id}")))
 }
 
 /// What makes the same message recognisable when a broker hands it out again.
@@ -172,4 +175,44 @@ pub(super) fn digest(queue: &str, message: &Message) -> Vec<u8> {
     sha.update(queue.as_bytes());
     sha.update(serde_json::to_vec(&DeadMessage::from(message)).expect("a message is JSON"));
     sha.finalize().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+    use secrecy::SecretBox;
+    use waybill_tasks::celery::message::HeaderValue;
+
+    use super::*;
+    use crate::store::{Crypt, DataKey, Db};
+
+    #[tokio::test]
+    async fn a_message_is_read_back_however_deep_its_headers_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::sqlite(&folder.path().join("waybill.db")).await.unwrap();
+        let key = DataKey {
+            id: "k1".to_owned(),
+            key: SecretBox::new(Box::new([7; 32])),
+        };
+        let store = Store::open(db, Arc::new(Crypt::new(vec![key])), TimeDelta::zero())
+            .await
+            .unwrap();
+        let deep = (0..400).fold(HeaderValue::Null, |inner, _| {
+            HeaderValue::Table(Headers::from([("n".to_owned(), inner)]))
+        });
+        let message = Message {
+            headers: Headers::from([("deep".to_owned(), deep)]),
+            ..Message::default()
+        };
+        let id = Uuid::now_v7();
+
+        let sealed = seal(&store, "quarantine", id, &message);
+
+        assert_eq!(
+            unpack(&store, "quarantine", id, &sealed).unwrap().into_message(),
+            message
+        );
+    }
 }
