@@ -36,11 +36,11 @@ async fn publish_by_two_clocks(fixture: &Fixture, ahead: TimeDelta) -> Vec<&'sta
 
 on_both! {
     async fn clocks_of_two_processes_that_differ_a_little_do_not_look_like_a_wrong_order(fixture: Fixture) {
-        assert_eq!(publish_by_two_clocks(&fixture, TimeDelta::milliseconds(500)).await, Vec::<&str>::new());
+        assert_eq!(publish_by_two_clocks(&fixture, TimeDelta::seconds(4)).await, Vec::<&str>::new());
     }
 
     async fn what_was_published_long_before_an_older_effect_is_found(fixture: Fixture) {
-        assert!(publish_by_two_clocks(&fixture, TimeDelta::seconds(5)).await.contains(&"I10"));
+        assert!(publish_by_two_clocks(&fixture, TimeDelta::seconds(20)).await.contains(&"I10"));
     }
 
     async fn an_effect_that_has_ended_is_not_begun_again(fixture: Fixture) {
