@@ -26,6 +26,8 @@ const COMMITS: usize = 1024;
 const AT_ONCE: usize = 4;
 /// How often the leader looks at what is due.
 const TICK: Duration = Duration::from_millis(250);
+/// How long after a look the next one is at the earliest: under load nearly every commit rings, and one look serves them all.
+const BREATH: Duration = Duration::from_millis(40);
 /// How often another process asks whether the lead is free.
 const CANDIDACY: Duration = Duration::from_secs(1);
 /// How often the leader looks for tasks that nobody finished.
@@ -146,6 +148,7 @@ impl Relay {
                 leadership = None;
             }
             tick = tick.wrapping_add(1);
+            stop.run_until_cancelled(tokio::time::sleep(BREATH)).await;
         }
     }
 

@@ -20,8 +20,8 @@ use crate::store::{Needs, Unit, effect_id};
 const TALK_TO_PARTNER: [&str; 2] = ["book_delivery_partner", "cancel_delivery_partner"];
 /// A worker that has not ended an effect by then is taken for dead.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
-/// A worker that died in the middle so often is suspected to die of this effect.
-const SUSPECT: i64 = 20;
+/// After so many attempts that count an effect is taken for one that never works, and an operator decides.
+const HOPELESS: i64 = 20;
 
 /// Whether an effect can run now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,7 +264,7 @@ impl Command for End {
                 effect.cause = None;
                 None
             }
-            Finish::Retry { after, cause, counts } if effect.attempts < SUSPECT || !counts => {
+            Finish::Retry { after, cause, counts } if effect.attempts < HOPELESS || !counts => {
                 effect.state = EffectState::Requested;
                 effect.due_at = now + *after;
                 effect.attempts += i64::from(*counts);
