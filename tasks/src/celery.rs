@@ -7,6 +7,7 @@
 //! | [`message`] | what a broker carries, kept whole |
 //! | [`protocol`] | task messages, read strictly and written exactly |
 //! | [`registry`] | tasks with types |
+//! | [`state`] | what a worker knows of itself |
 //! | [`transport`] | the seams: what carries messages, what keeps those that cannot run now |
 //! | [`worker`] | runs tasks, answers senders, loses nothing |
 //! | [`amqp`] | the transport on RabbitMQ |
@@ -64,5 +65,6 @@ pub mod amqp;
 pub mod message;
 pub mod protocol;
 pub mod registry;
+pub mod state;
 pub mod transport;
 pub mod worker;

@@ -6,6 +6,7 @@
 mod backoff;
 mod consumer;
 mod link;
+pub mod mailbox;
 mod publisher;
 mod server;
 mod socket;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use super::message::Message;
 use super::transport::{Handler, Health, PublishError, Queue, Routing, Transport};
 use link::{Link, Session, Target};
+use mailbox::Mailbox;
 use window::{Job, WINDOW};
 
 pub use topology::{QueueKind, QueueStatus, TopologyError};
@@ -73,6 +75,7 @@ pub struct AmqpTransport {
     publish_within: Duration,
     publishing: Link,
     consuming: OnceLock<Link>,
+    controlling: OnceLock<Link>,
     jobs: mpsc::Sender<Job>,
     consumers: Mutex<Vec<Arc<AtomicBool>>>,
     server: Arc<OnceLock<String>>,
@@ -117,6 +120,7 @@ impl AmqpTransport {
             publish_within: options.publish_within,
             publishing,
             consuming: OnceLock::new(),
+            controlling: OnceLock::new(),
             jobs,
             consumers: Mutex::default(),
             server,
@@ -175,6 +179,18 @@ impl AmqpTransport {
             Link::start(target, &self.tasks, self.stop.clone())
         };
         self.consuming.get_or_init(start).clone()
+    }
+
+    /// The mailbox, on a connection of its own: what is busy elsewhere does not delay it.
+    pub fn mailbox(&self) -> Mailbox {
+        let start = || {
+            let target = Target {
+                role: "control",
+                ..self.target.clone()
+            };
+            Link::start(target, &self.tasks, self.stop.clone())
+        };
+        Mailbox::new(self.controlling.get_or_init(start).clone())
     }
 
     async fn queue_and_wait(&self, message: Message, routing: Routing) -> Result<(), PublishError> {

@@ -17,6 +17,7 @@ pub use malformed::Malformed;
 pub use repr::python_repr;
 pub use signature::Signature;
 
+pub(super) use repr::tuple_repr;
 pub(super) use signature::isoformat;
 
 /// The longest body that is read; RabbitMQ's own limit is set to the same.

@@ -69,7 +69,7 @@ pub(super) fn to_wire(message: &Message, message_id: &str) -> Result<BasicProper
     Ok(wire)
 }
 
-fn table_to_wire(headers: &Headers) -> Result<FieldTable, TooLong> {
+pub(super) fn table_to_wire(headers: &Headers) -> Result<FieldTable, TooLong> {
     let mut table = BTreeMap::new();
     for (name, value) in headers {
         table.insert(short("a header's name", name)?, value_to_wire(value)?);

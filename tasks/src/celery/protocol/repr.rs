@@ -15,7 +15,7 @@ pub fn python_repr(value: &Value) -> String {
 }
 
 /// Positional arguments are a tuple.
-pub(super) fn tuple_repr(args: &[Value]) -> String {
+pub(in crate::celery) fn tuple_repr(args: &[Value]) -> String {
     let mut out = String::from("(");
     separated(args, &mut out, write);
     out.push_str(if args.len() == 1 { ",)" } else { ")" });
