@@ -7,6 +7,7 @@
 //! | [`message`] | what a broker carries, kept whole |
 //! | [`protocol`] | task messages, read strictly and written exactly |
 //! | [`registry`] | tasks with types |
+//! | [`results`] | what became of tasks, and where clients find it |
 //! | [`state`] | what a worker knows of itself |
 //! | [`transport`] | the seams: what carries messages, what keeps those that cannot run now |
 //! | [`worker`] | runs tasks, answers senders, loses nothing |
@@ -65,6 +66,7 @@ pub mod amqp;
 pub mod message;
 pub mod protocol;
 pub mod registry;
+pub mod results;
 pub mod state;
 pub mod transport;
 pub mod worker;
