@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use waybill_tasks::celery::protocol::{Request, Signature};
-use waybill_tasks::celery::registry::{Registry, Task, TaskError};
+use waybill_tasks::celery::registry::{Exception, Registry, Task, TaskError};
 use waybill_tasks::celery::transport::{Queue, Routing, Transport as _};
 use waybill_tasks::celery::worker::Worker;
 
@@ -35,11 +35,7 @@ impl Task<()> for Add {
 
     async fn run(self, (): &(), _request: &Request) -> Result<Value, TaskError> {
         if self.y == 0 {
-            return Err(TaskError::Failed {
-                exc_type: "ValueError".to_owned(),
-                exc_module: "builtins".to_owned(),
-                message: "nothing to add".to_owned(),
-            });
+            return Err(Exception::builtin("ValueError", "nothing to add").into());
         }
         Ok(json!(self.x + self.y))
     }

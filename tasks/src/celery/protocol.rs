@@ -1,21 +1,29 @@
 //! Celery's task messages, protocols 1 and 2: strict in what is read, exact in what is written.
 
+mod accept;
+mod compression;
 mod decode;
 mod fields;
 mod json;
 mod malformed;
+mod msgpack;
 mod repr;
 mod signature;
+mod typed;
 mod version_one;
+mod yaml;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::message::Headers;
+use super::message::{HeaderValue, Headers};
 
+pub use accept::Accept;
+pub use compression::Compression;
 pub use malformed::Malformed;
 pub use repr::python_repr;
 pub use signature::Signature;
+pub use typed::{Typed, Unsupported, plain};
 
 pub(super) use repr::tuple_repr;
 pub(super) use signature::isoformat;
@@ -30,6 +38,8 @@ pub struct Request {
     pub id: String,
     /// The task's name.
     pub task: String,
+    /// The name that logs and Flower show instead.
+    pub shadow: Option<String>,
     /// Positional arguments.
     pub args: Vec<Value>,
     /// Keyword arguments.
@@ -46,6 +56,8 @@ pub struct Request {
     pub timelimit: TimeLimit,
     /// The group it belongs to.
     pub group: Option<String>,
+    /// Its place in there.
+    pub group_index: Option<i64>,
     /// The first task of its tree.
     pub root_id: Option<String>,
     /// The task that sent it.
@@ -54,12 +66,33 @@ pub struct Request {
     pub origin: Option<String>,
     /// `None` leaves it to the task.
     pub ignore_result: Option<bool>,
+    /// The arguments as Python shows them.
+    pub argsrepr: Option<String>,
+    /// The same for keyword arguments.
+    pub kwargsrepr: Option<String>,
+    /// How often tasks replaced themselves by this one.
+    pub replaced_task_nesting: u32,
+    /// The names of its stamps.
+    pub stamped_headers: Vec<String>,
+    /// Its stamps, each text or a list.
+    pub stamps: Headers,
+    /// 0 to 255, where the message has one.
+    pub priority: Option<u8>,
     /// The queue that wants the result.
     pub reply_to: Option<String>,
     /// What the sender finds its result by.
     pub correlation_id: Option<String>,
-    /// Every header without a field of its own here, such as `traceparent`, `stamps` or `x-death`.
+    /// Every header without a field of its own here, such as `traceparent`, `periodic_task_name` or `x-death`.
     pub headers: Headers,
+}
+
+impl Request {
+    /// What a tracer goes by, for whatever this task sends: W3C trace context, baggage, and Sentry's own.
+    pub fn trace_headers(&self) -> impl Iterator<Item = (&str, HeaderValue)> {
+        let ours = |name: &str| ["traceparent", "tracestate", "baggage"].contains(&name) || name.starts_with("sentry-");
+        let found = self.headers.iter().filter(move |(name, _)| ours(name));
+        found.map(|(name, value)| (name.as_str(), value.clone()))
+    }
 }
 
 /// Signatures that follow a task, kept as they came.

@@ -1,89 +1,91 @@
-//! Tasks with types: keyword arguments become a struct before any of the task's code runs.
+//! Tasks: with types, where arguments become a struct before any of the task's code runs, or by name, with arguments as they came.
+
+mod arguments;
+mod error;
+mod options;
+mod scope;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::protocol::Request;
 
-/// A task: its fields are its keyword arguments, `C` is what the application lends it.
+pub use error::{Again, Exception, Retry, TaskError, Tries};
+pub use options::{Backoff, NotARate, Rate, TaskOptions};
+pub use scope::{Call, Scope};
+
+pub(super) use scope::Outside;
+
+/// A task: its fields are its arguments, `C` is what the application lends it.
 ///
 /// It can run twice for one message (a crash between the work and the acknowledgement), so that running twice must work once.
+///
+/// ```
+/// use serde::Deserialize;
+/// use serde_json::{Value, json};
+/// use waybill_tasks::celery::protocol::Request;
+/// use waybill_tasks::celery::registry::{Task, TaskError, TaskOptions};
+///
+/// #[derive(Deserialize)]
+/// struct Add {
+///     x: i64,
+///     y: i64,
+/// }
+///
+/// impl Task<()> for Add {
+///     const NAME: &'static str = "math.add";
+///
+///     fn options() -> TaskOptions {
+///         TaskOptions { positional: &["x", "y"], ..TaskOptions::default() }
+///     }
+///
+///     async fn run(self, (): &(), _request: &Request) -> Result<Value, TaskError> {
+///         Ok(json!(self.x + self.y))
+///     }
+/// }
+/// ```
 pub trait Task<C>: DeserializeOwned + Send + 'static {
     /// Its name on the wire.
     const NAME: &'static str;
 
+    /// How it wants to be run.
+    fn options() -> TaskOptions {
+        TaskOptions::default()
+    }
+
     /// Does the work. What is answered becomes the result.
     fn run(self, context: &C, request: &Request) -> impl Future<Output = Result<Value, TaskError>> + Send;
-}
 
-/// How a task can end other than well. Each asks something else of the worker.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TaskError {
-    /// Again later: parked, with one more on the count of retries.
-    #[error("again in {after:?}: {cause}")]
-    Retry {
-        /// From now.
-        after: Duration,
-        /// Why, for people.
-        cause: String,
-    },
-    /// Failed for good: the sender gets an exception.
-    #[error("{exc_type}: {message}")]
-    Failed {
-        /// The exception's class.
-        exc_type: String,
-        /// The Python module that it is in.
-        exc_module: String,
-        /// Its message.
-        message: String,
-    },
-    /// The arguments are wrong: the message is set aside, and the sender gets a `TypeError`.
-    #[error("{code} at {place}: {detail}")]
-    Wrong {
-        /// A stable word for the reason.
-        code: &'static str,
-        /// Where in the message.
-        place: String,
-        /// What was expected and what was found.
-        detail: String,
-    },
-    /// Something the task needs does not answer: the message goes back into the queue, and the worker slows down.
-    #[error("unavailable: {0}")]
-    Unavailable(String),
-}
-
-impl TaskError {
-    /// Failed, as a Python `RuntimeError`.
-    pub fn failed(message: impl fmt::Display) -> Self {
-        Self::Failed {
-            exc_type: "RuntimeError".to_owned(),
-            exc_module: "builtins".to_owned(),
-            message: message.to_string(),
-        }
-    }
-
-    /// Again after a while.
-    pub fn retry(after: Duration, cause: impl fmt::Display) -> Self {
-        Self::Retry {
-            after,
-            cause: cause.to_string(),
-        }
+    /// The same for a task that listens for its soft time limit, sends other tasks or tells how far it is.
+    fn run_in(self, call: &Call<C>) -> impl Future<Output = Result<Value, TaskError>> + Send
+    where
+        C: Send + Sync,
+    {
+        async move { self.run(&call.context, &call.request).await }
     }
 }
 
-type Run<C> = fn(Arc<C>, Arc<Request>) -> Pin<Box<dyn Future<Output = Result<Value, TaskError>> + Send>>;
+type Running = Pin<Box<dyn Future<Output = Result<Value, TaskError>> + Send>>;
+type Run<C> = Box<dyn Fn(Call<C>) -> Running + Send + Sync>;
+type Entries<C> = BTreeMap<Arc<str>, Arc<Entry<C>>>;
+
+/// A task that a worker knows.
+pub(super) struct Entry<C> {
+    pub(super) name: Arc<str>,
+    pub(super) options: TaskOptions,
+    run: Run<C>,
+}
 
 /// The tasks that a worker knows, and the context that they run in.
 pub struct Registry<C> {
     context: Arc<C>,
-    tasks: BTreeMap<&'static str, Run<C>>,
+    entries: Arc<Entries<C>>,
 }
 
 impl<C: Send + Sync + 'static> Registry<C> {
@@ -91,7 +93,7 @@ impl<C: Send + Sync + 'static> Registry<C> {
     pub fn new(context: Arc<C>) -> Self {
         Self {
             context,
-            tasks: BTreeMap::new(),
+            entries: Arc::default(),
         }
     }
 
@@ -99,158 +101,97 @@ impl<C: Send + Sync + 'static> Registry<C> {
     ///
     /// # Panics
     /// If its name is taken: two tasks of one name are a mistake in the program.
-    pub fn register<T: Task<C>>(mut self) -> Self {
-        let before = self.tasks.insert(T::NAME, run::<C, T>);
-        assert!(before.is_none(), "two tasks are named {}", T::NAME);
+    pub fn register<T: Task<C>>(self) -> Self {
+        let options = T::options();
+        let positional = options.positional;
+        self.function(T::NAME, options, move |call: Call<C>| async move {
+            let task = arguments::read::<T>(&call.request, positional)?;
+            task.run_in(&call).await
+        })
+    }
+
+    /// Adds a task that takes its arguments as they came.
+    ///
+    /// # Panics
+    /// As [`Registry::register`].
+    pub fn function<F, R>(mut self, name: impl Into<String>, options: TaskOptions, run: F) -> Self
+    where
+        F: Fn(Call<C>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Value, TaskError>> + Send + 'static,
+    {
+        let name: Arc<str> = name.into().into();
+        let entry = Entry {
+            name: Arc::clone(&name),
+            options,
+            run: Box::new(move |call| Box::pin(run(call))),
+        };
+        let before = Arc::make_mut(&mut self.entries).insert(Arc::clone(&name), Arc::new(entry));
+        assert!(before.is_none(), "two tasks are named {name}");
         self
     }
 
     /// The names of all tasks, so that a test can demand something of each.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.tasks.keys().copied()
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(AsRef::as_ref)
     }
 
-    /// Starts a task; `None` if there is none of that name.
-    pub(super) fn start(
+    /// How a task wants to be run.
+    pub fn options(&self, name: &str) -> Option<&TaskOptions> {
+        self.entries.get(name).map(|entry| &entry.options)
+    }
+
+    /// All tasks with their options, by name: what is told of a worker without its types.
+    pub fn catalogue(&self) -> BTreeMap<String, TaskOptions> {
+        let entry = |(name, entry): (&Arc<str>, &Arc<Entry<C>>)| (name.to_string(), entry.options.clone());
+        self.entries.iter().map(entry).collect()
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Entry<C>>> {
+        self.entries.get(name).cloned()
+    }
+
+    pub(super) fn start(&self, entry: &Entry<C>, request: Arc<Request>, scope: Scope) -> Running {
+        (entry.run)(Call {
+            context: Arc::clone(&self.context),
+            request,
+            scope,
+            entries: Arc::clone(&self.entries),
+        })
+    }
+}
+
+impl<C: Send + Sync + 'static> Call<C> {
+    /// Runs another task of this worker in place, as `celery.map` does, and answers its result.
+    pub async fn run_inline(
         &self,
-        request: Arc<Request>,
-    ) -> Option<impl Future<Output = Result<Value, TaskError>> + Send + 'static + use<C>> {
-        let run = self.tasks.get(request.task.as_str())?;
-        Some(run(Arc::clone(&self.context), request))
+        task: &str,
+        args: Vec<Value>,
+        kwargs: Map<String, Value>,
+    ) -> Result<Value, TaskError> {
+        let Some(entry) = self.entries.get(task) else {
+            return Err(Exception::celery("NotRegistered", task).into());
+        };
+        let request = Request {
+            task: task.to_owned(),
+            args,
+            kwargs,
+            ..Request::clone(&self.request)
+        };
+        (entry.run)(Self {
+            context: Arc::clone(&self.context),
+            request: Arc::new(request),
+            scope: self.scope.clone(),
+            entries: Arc::clone(&self.entries),
+        })
+        .await
     }
 }
 
 impl<C> fmt::Debug for Registry<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_set().entries(self.tasks.keys()).finish()
-    }
-}
-
-fn run<C: Send + Sync + 'static, T: Task<C>>(
-    context: Arc<C>,
-    request: Arc<Request>,
-) -> Pin<Box<dyn Future<Output = Result<Value, TaskError>> + Send>> {
-    Box::pin(async move {
-        let task = arguments::<T>(&request)?;
-        task.run(&context, &request).await
-    })
-}
-
-/// Reads the arguments; what serde finds wrong gets its place, and loses the value that it quotes.
-fn arguments<T: DeserializeOwned>(request: &Request) -> Result<T, TaskError> {
-    if !request.args.is_empty() {
-        return Err(TaskError::Wrong {
-            code: WRONG_ARGUMENTS,
-            place: "body[0]".to_owned(),
-            detail: format!(
-                "expected keyword arguments only, found {} positional",
-                request.args.len()
-            ),
-        });
-    }
-    let kwargs = Value::Object(request.kwargs.clone());
-    serde_path_to_error::deserialize(kwargs).map_err(|error| {
-        let path = error.path().to_string();
-        TaskError::Wrong {
-            code: WRONG_ARGUMENTS,
-            place: if path == "." {
-                "body[1]".to_owned()
-            } else {
-                format!("body[1].{path}")
-            },
-            detail: without_values(&error.inner().to_string()),
-        }
-    })
-}
-
-const WRONG_ARGUMENTS: &str = "wrong-arguments";
-
-/// Serde puts values into double quotes, and they may be addresses.
-fn without_values(message: &str) -> String {
-    match (message.find(" \""), message.rfind("\",")) {
-        (Some(from), Some(to)) if from < to => format!("{}{}", &message[..from], &message[to + 1..]),
-        _ => message.to_owned(),
+        formatter.debug_set().entries(self.entries.keys()).finish()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-    use serde_json::json;
-
-    use super::*;
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Add {
-        x: u32,
-        terms: Vec<u32>,
-    }
-
-    impl Task<u32> for Add {
-        const NAME: &'static str = "math.add";
-
-        async fn run(self, context: &u32, _request: &Request) -> Result<Value, TaskError> {
-            Ok(json!(context + self.x + self.terms.iter().sum::<u32>()))
-        }
-    }
-
-    fn request(args: Value, kwargs: Value) -> Arc<Request> {
-        let mut message = crate::celery::protocol::Signature::new("math.add").into_message();
-        message.body = json!([args, kwargs, null]).to_string().into_bytes();
-        Arc::new(Request::decode(&message).unwrap())
-    }
-
-    fn wrong(place: &str, detail: &str) -> Result<Value, TaskError> {
-        Err(TaskError::Wrong {
-            code: "wrong-arguments",
-            place: place.to_owned(),
-            detail: detail.to_owned(),
-        })
-    }
-
-    #[tokio::test]
-    async fn a_task_runs_with_its_arguments_and_the_context() {
-        let registry = Registry::new(Arc::new(10)).register::<Add>();
-
-        let answer = registry
-            .start(request(json!([]), json!({"x": 1, "terms": [2, 3]})))
-            .unwrap()
-            .await;
-
-        assert_eq!(answer, Ok(json!(16)));
-        assert_eq!(registry.names().collect::<Vec<_>>(), ["math.add"]);
-    }
-
-    #[tokio::test]
-    async fn wrong_arguments_are_told_with_their_place_and_without_their_value() {
-        let registry = Registry::new(Arc::new(10)).register::<Add>();
-
-        for (args, kwargs, expected) in [
-            (json!([]), json!({"terms": []}), wrong("body[1]", "missing field `x`")),
-            (
-                json!([]),
-                json!({"x": 1, "terms": [], "y": 2}),
-                wrong("body[1].y", "unknown field `y`, expected `x` or `terms`"),
-            ),
-            (
-                json!([]),
-                json!({"x": 1, "terms": [1, "Torstr. \"1\", Berlin"]}),
-                wrong("body[1].terms[1]", "invalid type: string, expected u32"),
-            ),
-            (
-                json!([1]),
-                json!({"x": 1, "terms": []}),
-                wrong("body[0]", "expected keyword arguments only, found 1 positional"),
-            ),
-        ] {
-            assert_eq!(registry.start(request(args, kwargs)).unwrap().await, expected);
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "two tasks are named math.add")]
-    fn a_name_is_given_once() {
-        let _ = Registry::new(Arc::new(10)).register::<Add>().register::<Add>();
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! Takes task messages from a transport and runs them: nothing is acknowledged before its outcome is stored.
 
+mod errands;
 mod outcome;
 mod requeued;
 
@@ -8,11 +9,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::protocol::{Malformed, Request};
-use super::registry::{Registry, TaskError};
+use super::registry::{Again, Backoff, Registry, Scope, TaskError};
 use super::transport::{Delivery, Handler, KeepError, Keeper, Rejected, Routing, Transport, Verdict};
+use errands::Errands;
 use outcome::{Outcome, ResultAddress};
 
 type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -57,9 +60,14 @@ impl<C: Send + Sync + 'static> Worker<C> {
             // Held unacknowledged it would block the consumer, and be lost to it after the broker's half hour.
             return Ok(self.keeper.park(&requeued::later(delivery), eta).await?);
         }
-        let Some(running) = self.registry.start(Arc::clone(&request)) else {
+        let Some(entry) = self.registry.find(&request.task) else {
             return self.refuse_unknown(delivery, &request).await;
         };
+        let outside = Arc::new(Errands {
+            transport: Arc::clone(&self.transport),
+        });
+        let scope = Scope::new(Arc::clone(&request), CancellationToken::new(), outside);
+        let running = self.registry.start(&entry, Arc::clone(&request), scope);
         match tokio::spawn(running).await {
             Ok(Ok(value)) => {
                 debug!(task.id = %request.id, task.name = %request.task, "task {} succeeded", request.id);
@@ -73,7 +81,13 @@ impl<C: Send + Sync + 'static> Worker<C> {
 
     async fn settle(&self, delivery: &Delivery, request: &Request, error: TaskError) -> Result<(), Unstored> {
         match error {
-            TaskError::Retry { after, cause } => {
+            TaskError::Retry(retry) => {
+                let after = match retry.again {
+                    Again::In(after) => after,
+                    Again::Backoff => Backoff::default().wait(request.retries),
+                    Again::At(at) => (at - (self.clock)()).to_std().unwrap_or_default(),
+                };
+                let cause = retry.exception.map(|cause| cause.message()).unwrap_or_default();
                 let wait = chrono::Duration::from_std(after).unwrap_or(chrono::Duration::days(3650));
                 let until = (self.clock)() + wait;
                 self.keeper
@@ -82,15 +96,13 @@ impl<C: Send + Sync + 'static> Worker<C> {
                 info!(task.id = %request.id, task.name = %request.task, retries = request.retries + 1, "task {} is tried again at {until}", request.id);
                 self.tell(request, Outcome::retry(&cause)).await;
             }
-            TaskError::Failed {
-                exc_type,
-                exc_module,
-                message,
-            } => {
-                warn!(task.id = %request.id, task.name = %request.task, exc_type, "task {} failed", request.id);
-                self.tell(request, Outcome::failure(&exc_type, &exc_module, &message))
-                    .await;
+            TaskError::Failed(exception) => {
+                warn!(task.id = %request.id, task.name = %request.task, exc_type = exception.exc_type, "task {} failed", request.id);
+                let outcome = Outcome::failure(&exception.exc_type, &exception.exc_module, &exception.message());
+                self.tell(request, outcome).await;
             }
+            TaskError::Ignore | TaskError::Replaced => (),
+            TaskError::Reject { reason, .. } => return Err(Unstored(reason)),
             TaskError::Wrong { code, place, detail } => {
                 let message = format!("{}() {place}: {detail}", request.task);
                 self.set_aside(delivery, rejected_by(request, code, place, detail))
@@ -199,8 +211,11 @@ impl<C: Send + Sync + 'static> Worker<C> {
     }
 
     /// Names from outside are no metric labels.
-    fn known(&self, task: &str) -> &'static str {
-        self.registry.names().find(|name| *name == task).unwrap_or("unknown")
+    fn known(&self, task: &str) -> metrics::SharedString {
+        match self.registry.find(task) {
+            Some(entry) => metrics::SharedString::from_shared(Arc::clone(&entry.name)),
+            None => metrics::SharedString::const_str("unknown"),
+        }
     }
 }
 

@@ -4,19 +4,23 @@ use serde_json::{Map, Value};
 
 use super::fields::{Field, json_kind, kind};
 use super::malformed::Malformed;
-use super::{Embed, MAX_BODY, Request, json, version_one};
+use super::{Accept, Embed, Request, version_one};
 use crate::celery::message::{HeaderValue, Headers, Message};
 
 impl Request {
     /// Reads a task message of protocol 1 or 2, or the mix of both that old producers send. Never panics, whatever the bytes.
     pub fn decode(message: &Message) -> Result<Self, Malformed> {
-        read(message).map_err(|malformed| malformed.named_by(message))
+        Self::decode_as(message, Accept::default())
+    }
+
+    /// The same with other content types than JSON.
+    pub fn decode_as(message: &Message, accept: Accept) -> Result<Self, Malformed> {
+        read(message, accept).map_err(|malformed| malformed.named_by(message))
     }
 }
 
-fn read(message: &Message) -> Result<Request, Malformed> {
-    check_form(message)?;
-    let body = json::parse(&message.body)?;
+fn read(message: &Message, accept: Accept) -> Result<Request, Malformed> {
+    let body = accept.body(message)?;
     match (message.headers.get("task"), body) {
         (None | Some(HeaderValue::Null), Value::Object(fields)) => version_one::read(message, fields),
         (None | Some(HeaderValue::Null), other) => Err(Malformed::wrong(
@@ -34,55 +38,6 @@ fn read(message: &Message) -> Result<Request, Malformed> {
             with_headers(message, task, parts, body_fields)
         }
         (Some(other), _) => Err(Malformed::wrong("bad-task", "headers.task", "a task name", kind(other))),
-    }
-}
-
-/// What must be right before a body is looked at: nothing but uncompressed UTF-8 JSON is ever parsed.
-fn check_form(message: &Message) -> Result<(), Malformed> {
-    if message.body.len() > MAX_BODY {
-        let found = format!("{} bytes", message.body.len());
-        return Err(Malformed::wrong("body-too-large", "body", "at most 16 MiB", &found));
-    }
-    let content_type = message.properties.content_type.as_deref().unwrap_or("none");
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        let found = media_type.chars().take(80).collect::<String>();
-        return Err(Malformed::wrong(
-            "unsupported-content-type",
-            "properties.content_type",
-            "application/json",
-            &found,
-        ));
-    }
-    let encoding = message.properties.content_encoding.as_deref().unwrap_or("utf-8");
-    if !["utf-8", "utf8", "us-ascii", "ascii"]
-        .iter()
-        .any(|known| encoding.eq_ignore_ascii_case(known))
-    {
-        let found = encoding.chars().take(80).collect::<String>();
-        return Err(Malformed::wrong(
-            "unsupported-content-encoding",
-            "properties.content_encoding",
-            "utf-8",
-            &found,
-        ));
-    }
-    match message.headers.get("compression") {
-        None | Some(HeaderValue::Null) => Ok(()),
-        Some(value) => {
-            let found = value
-                .as_text()
-                .unwrap_or(kind(value))
-                .chars()
-                .take(80)
-                .collect::<String>();
-            Err(Malformed::wrong(
-                "compressed",
-                "headers.compression",
-                "a body that is not compressed",
-                &found,
-            ))
-        }
     }
 }
 
@@ -205,6 +160,7 @@ fn with_headers(
     let request = Request {
         id,
         task,
+        shadow: field("shadow").shown(),
         args: parts.args,
         kwargs: parts.kwargs,
         embed: parts.embed,
@@ -213,10 +169,17 @@ fn with_headers(
         retries: field("retries").count("bad-retries")?,
         timelimit: field("timelimit").timelimit()?,
         group: field("group").text("bad-header")?,
+        group_index: field("group_index").integer("bad-header")?,
         root_id: field("root_id").text("bad-header")?,
         parent_id: field("parent_id").text("bad-header")?,
         origin: field("origin").text("bad-header")?,
         ignore_result: field("ignore_result").flag("bad-header")?,
+        argsrepr: field("argsrepr").shown(),
+        kwargsrepr: field("kwargsrepr").shown(),
+        replaced_task_nesting: field("replaced_task_nesting").count("bad-header")?,
+        stamped_headers: field("stamped_headers").texts("bad-header")?,
+        stamps: field("stamps").table("bad-header")?,
+        priority: message.properties.priority,
         reply_to: message.properties.reply_to.clone(),
         correlation_id: message.properties.correlation_id.clone(),
         headers: Headers::new(),

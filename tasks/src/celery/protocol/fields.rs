@@ -78,6 +78,51 @@ impl Field {
         }
     }
 
+    /// An integer or null.
+    pub(super) fn integer(self, reason: &'static str) -> Result<Option<i64>, Malformed> {
+        match self.value {
+            HeaderValue::Null => Ok(None),
+            HeaderValue::Int(integer) => Ok(Some(integer)),
+            other => Err(Malformed::wrong(reason, self.place, "an integer or null", kind(&other))),
+        }
+    }
+
+    /// A list of texts; null is none.
+    pub(super) fn texts(self, reason: &'static str) -> Result<Vec<String>, Malformed> {
+        let items = match self.value {
+            HeaderValue::Null => Vec::new(),
+            HeaderValue::List(items) => items,
+            other => return Err(Malformed::wrong(reason, self.place, "a list of texts", kind(&other))),
+        };
+        let text = |item: HeaderValue| match item {
+            HeaderValue::Text(text) => Ok(text),
+            other => Err(Malformed::wrong(
+                reason,
+                self.place.clone(),
+                "a list of texts",
+                kind(&other),
+            )),
+        };
+        items.into_iter().map(text).collect()
+    }
+
+    /// A table; null is an empty one.
+    pub(super) fn table(self, reason: &'static str) -> Result<Headers, Malformed> {
+        match self.value {
+            HeaderValue::Null => Ok(Headers::new()),
+            HeaderValue::Table(table) => Ok(table),
+            other => Err(Malformed::wrong(reason, self.place, "a table", kind(&other))),
+        }
+    }
+
+    /// Text for people: what is none does no harm.
+    pub(super) fn shown(self) -> Option<String> {
+        match self.value {
+            HeaderValue::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// True, false or null.
     pub(super) fn flag(self, reason: &'static str) -> Result<Option<bool>, Malformed> {
         match self.value {

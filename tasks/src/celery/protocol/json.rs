@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use super::malformed::Malformed;
@@ -26,12 +27,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Malformed> {
             "a longer one",
         ));
     }
-    let path = RefCell::new(String::from("body"));
+    let steps = RefCell::new(Vec::new());
     let mut reader = serde_json::Deserializer::from_str(text);
-    Strict { path: &path }
+    Strict { steps: &steps }
         .deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
-        .map_err(|error| refused(text, &path.borrow(), &error))
+        .map_err(|error| refused(text, &path(&steps.borrow()), &error))
+}
+
+fn path(steps: &[String]) -> String {
+    steps.iter().rev().fold(String::from("body"), |path, step| path + step)
 }
 
 fn refused(text: &str, path: &str, error: &serde_json::Error) -> Malformed {
@@ -102,18 +107,21 @@ fn fits(number: &[u8]) -> bool {
 
 const DUPLICATE: &str = "duplicate key";
 
-/// Builds a `Value` and remembers where it is, so that an error has a place.
+/// Builds a `Value`. Where an error is, is only asked when there is one: its way out is written down, innermost step first.
 struct Strict<'a> {
-    path: &'a RefCell<String>,
+    steps: &'a RefCell<Vec<String>>,
 }
 
 impl Strict<'_> {
-    fn within<T, E>(&self, step: &str, read: impl FnOnce(Strict<'_>) -> Result<T, E>) -> Result<T, E> {
-        let before = self.path.borrow().len();
-        self.path.borrow_mut().push_str(step);
-        let value = read(Strict { path: self.path })?;
-        self.path.borrow_mut().truncate(before);
-        Ok(value)
+    fn at<T, E>(&self, step: impl FnOnce() -> String, read: Result<T, E>) -> Result<T, E> {
+        if read.is_err() {
+            self.steps.borrow_mut().push(step());
+        }
+        read
+    }
+
+    fn inner(&self) -> Strict<'_> {
+        Strict { steps: self.steps }
     }
 }
 
@@ -164,26 +172,26 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        loop {
-            let step = format!("[{}]", list.len());
-            match self.within(&step, |strict| items.next_element_seed(strict))? {
-                Some(item) => list.push(item),
-                None => return Ok(Value::Array(list)),
-            }
+        while let Some(item) = {
+            let item = items.next_element_seed(self.inner());
+            self.at(|| format!("[{}]", list.len()), item)?
+        } {
+            list.push(item);
         }
+        Ok(Value::Array(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let step = format!(".{key}");
-            self.within(&step, |strict| {
-                if object.contains_key(&key) {
-                    return Err(A::Error::custom(DUPLICATE));
+            match object.entry(key) {
+                Entry::Occupied(taken) => self.at(|| format!(".{}", taken.key()), Err(A::Error::custom(DUPLICATE)))?,
+                Entry::Vacant(free) => {
+                    let value = entries.next_value_seed(self.inner());
+                    let value = self.at(|| format!(".{}", free.key()), value)?;
+                    free.insert(value);
                 }
-                object.insert(key, entries.next_value_seed(strict)?);
-                Ok(())
-            })?;
+            }
         }
         Ok(Value::Object(object))
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::repr::{python_repr, tuple_repr};
+use super::{Compression, Embed, TimeLimit};
 use crate::celery::message::{HeaderValue, Headers, Message, Properties};
 
 /// A task to be sent.
@@ -17,14 +18,25 @@ pub struct Signature {
     id: String,
     args: Vec<Value>,
     kwargs: Map<String, Value>,
-    queue: String,
+    embed: Embed,
+    exchange: String,
+    routing_key: String,
+    shadow: Option<String>,
     reply_to: Option<String>,
     eta: Option<DateTime<Utc>>,
     expires: Option<DateTime<Utc>>,
     root_id: Option<String>,
     parent_id: Option<String>,
+    group: Option<String>,
+    group_index: Option<i64>,
+    timelimit: TimeLimit,
+    replaced_task_nesting: u32,
     ignore_result: Option<bool>,
     priority: Option<u8>,
+    delivery_mode: u8,
+    compression: Option<Compression>,
+    stamped_headers: Vec<String>,
+    stamps: Headers,
     headers: Headers,
 }
 
@@ -36,14 +48,25 @@ impl Signature {
             id: Uuid::new_v4().to_string(),
             args: Vec::new(),
             kwargs: Map::new(),
-            queue: "celery".to_owned(),
+            embed: Embed::default(),
+            exchange: String::new(),
+            routing_key: "celery".to_owned(),
+            shadow: None,
             reply_to: None,
             eta: None,
             expires: None,
             root_id: None,
             parent_id: None,
+            group: None,
+            group_index: None,
+            timelimit: TimeLimit::default(),
+            replaced_task_nesting: 0,
             ignore_result: None,
             priority: None,
+            delivery_mode: 2,
+            compression: None,
+            stamped_headers: Vec::new(),
+            stamps: Headers::new(),
             headers: Headers::new(),
         }
     }
@@ -52,6 +75,11 @@ impl Signature {
     pub fn id(mut self, id: impl ToString) -> Self {
         self.id = id.to_string();
         self
+    }
+
+    /// Its id.
+    pub fn task_id(&self) -> &str {
+        &self.id
     }
 
     /// Positional arguments.
@@ -77,8 +105,64 @@ impl Signature {
     }
 
     /// The queue, over the default exchange.
-    pub fn queue(mut self, queue: impl Into<String>) -> Self {
-        self.queue = queue.into();
+    pub fn queue(self, queue: impl Into<String>) -> Self {
+        self.route("", queue)
+    }
+
+    /// An exchange and a routing key.
+    pub fn route(mut self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
+        self.exchange = exchange.into();
+        self.routing_key = routing_key.into();
+        self
+    }
+
+    /// What follows the task.
+    pub fn embed(mut self, embed: Embed) -> Self {
+        self.embed = embed;
+        self
+    }
+
+    /// The name that logs and Flower show instead.
+    pub fn shadow(mut self, shadow: impl Into<String>) -> Self {
+        self.shadow = Some(shadow.into());
+        self
+    }
+
+    /// The group that it belongs to, and its place in there.
+    pub fn group(mut self, id: impl Into<String>, index: Option<i64>) -> Self {
+        self.group = Some(id.into());
+        self.group_index = index;
+        self
+    }
+
+    /// How long it may run.
+    pub fn timelimit(mut self, timelimit: TimeLimit) -> Self {
+        self.timelimit = timelimit;
+        self
+    }
+
+    /// Stamps: the names of those that are headers, and all values.
+    pub fn stamps(mut self, names: Vec<String>, stamps: Headers) -> Self {
+        self.stamped_headers = names;
+        self.stamps = stamps;
+        self
+    }
+
+    /// How often tasks replaced themselves by this one.
+    pub fn replaced_task_nesting(mut self, times: u32) -> Self {
+        self.replaced_task_nesting = times;
+        self
+    }
+
+    /// 1: it need not survive the broker; 2, the default: it must.
+    pub fn delivery_mode(mut self, mode: u8) -> Self {
+        self.delivery_mode = mode;
+        self
+    }
+
+    /// Compresses the body.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
         self
     }
 
@@ -127,18 +211,26 @@ impl Signature {
 
     /// The message, protocol 2.
     pub fn into_message(self) -> Message {
-        let embed = json!({"callbacks": null, "errbacks": null, "chain": null, "chord": null});
-        let body = Value::Array(vec![
-            Value::Array(self.args.clone()),
-            Value::Object(self.kwargs.clone()),
-            embed,
-        ]);
+        let Embed {
+            callbacks,
+            errbacks,
+            chain,
+            chord,
+        } = &self.embed;
+        let embed = json!({"callbacks": callbacks, "errbacks": errbacks, "chain": chain, "chord": chord});
+        let mut body = json!([self.args, self.kwargs, embed]).to_string().into_bytes();
+        let mut headers = self.header_table();
+        // A body that could not be compressed is sent as it is.
+        if let Some((compression, small)) = self.compression.and_then(|it| Some((it, it.compress(&body).ok()?))) {
+            headers.insert("compression".to_owned(), compression.content_type().into());
+            body = small;
+        }
         Message {
-            exchange: String::new(),
-            routing_key: self.queue.clone(),
+            exchange: self.exchange.clone(),
+            routing_key: self.routing_key.clone(),
             properties: self.properties(),
-            headers: self.header_table(),
-            body: body.to_string().into_bytes(),
+            headers,
+            body,
         }
     }
 
@@ -150,7 +242,7 @@ impl Signature {
         Properties {
             content_type: Some("application/json".to_owned()),
             content_encoding: Some("utf-8".to_owned()),
-            delivery_mode: Some(2),
+            delivery_mode: Some(self.delivery_mode),
             priority: self.priority,
             correlation_id: Some(self.id.clone()),
             reply_to: self.reply_to.clone(),
@@ -163,20 +255,27 @@ impl Signature {
     fn header_table(&self) -> Headers {
         let text = |text: &Option<String>| text.as_deref().map_or(HeaderValue::Null, HeaderValue::from);
         let instant = |at: Option<DateTime<Utc>>| at.map_or(HeaderValue::Null, |at| HeaderValue::Text(isoformat(at)));
+        let stamped = match self.stamped_headers.as_slice() {
+            [] => HeaderValue::Null,
+            names => HeaderValue::List(names.iter().map(|name| name.as_str().into()).collect()),
+        };
         let mut headers = self.headers.clone();
         let fields = [
             ("lang", "rust".into()),
             ("task", self.task.as_str().into()),
             ("id", self.id.as_str().into()),
-            ("shadow", HeaderValue::Null),
+            ("shadow", text(&self.shadow)),
             ("eta", instant(self.eta)),
             ("expires", instant(self.expires)),
-            ("group", HeaderValue::Null),
-            ("group_index", HeaderValue::Null),
+            ("group", text(&self.group)),
+            (
+                "group_index",
+                self.group_index.map_or(HeaderValue::Null, HeaderValue::Int),
+            ),
             ("retries", HeaderValue::Int(0)),
             (
                 "timelimit",
-                HeaderValue::List(vec![HeaderValue::Null, HeaderValue::Null]),
+                HeaderValue::List(vec![seconds(self.timelimit.hard), seconds(self.timelimit.soft)]),
             ),
             ("root_id", self.root_id.as_deref().unwrap_or(&self.id).into()),
             ("parent_id", text(&self.parent_id)),
@@ -190,12 +289,24 @@ impl Signature {
                 "ignore_result",
                 self.ignore_result.map_or(HeaderValue::Null, HeaderValue::Bool),
             ),
-            ("replaced_task_nesting", HeaderValue::Int(0)),
-            ("stamped_headers", HeaderValue::Null),
-            ("stamps", HeaderValue::Table(Headers::new())),
+            (
+                "replaced_task_nesting",
+                HeaderValue::Int(self.replaced_task_nesting.into()),
+            ),
+            ("stamped_headers", stamped),
+            ("stamps", HeaderValue::Table(self.stamps.clone())),
         ];
         headers.extend(fields.map(|(name, value)| (name.to_owned(), value)));
         headers
+    }
+}
+
+/// Whole seconds are an integer, as Python writes them.
+fn seconds(limit: Option<f64>) -> HeaderValue {
+    match limit {
+        None => HeaderValue::Null,
+        Some(seconds) if seconds.fract() == 0.0 && seconds.abs() < 1e15 => HeaderValue::Int(seconds as i64),
+        Some(seconds) => HeaderValue::Float(seconds),
     }
 }
 

@@ -7,7 +7,7 @@ use super::decode::{Parts, list, object};
 use super::fields::Field;
 use super::malformed::Malformed;
 use super::{Embed, Request};
-use crate::celery::message::Message;
+use crate::celery::message::{Headers, Message};
 
 /// A message without a `task` header whose body is an object.
 pub(super) fn read(message: &Message, fields: Map<String, Value>) -> Result<Request, Malformed> {
@@ -41,6 +41,7 @@ fn whole(message: &Message, fields: Map<String, Value>) -> Result<Request, Malfo
         // The same bytes get the same id, so that a redelivery is known as one.
         id: id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &message.body).to_string()),
         task,
+        shadow: None,
         args: parts.args,
         kwargs: parts.kwargs,
         embed: parts.embed,
@@ -49,10 +50,17 @@ fn whole(message: &Message, fields: Map<String, Value>) -> Result<Request, Malfo
         retries: field("retries").count("bad-retries")?,
         timelimit: field("timelimit").timelimit()?,
         group: taskset.or(field("group").text("bad-header")?),
+        group_index: field("group_index").integer("bad-header")?,
         root_id: None,
         parent_id: None,
         origin: None,
         ignore_result: None,
+        argsrepr: None,
+        kwargsrepr: None,
+        replaced_task_nesting: 0,
+        stamped_headers: Vec::new(),
+        stamps: Headers::new(),
+        priority: message.properties.priority,
         reply_to: message.properties.reply_to.clone(),
         correlation_id: message.properties.correlation_id.clone(),
         headers: message.headers.clone(),

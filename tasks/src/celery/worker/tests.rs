@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::celery::message::{HeaderValue, Message};
 use crate::celery::protocol::Signature;
-use crate::celery::registry::Task;
+use crate::celery::registry::{Exception, Task};
 use crate::celery::transport::{Health, PublishError, Queue};
 
 /// What happens to messages, in order.
@@ -101,11 +101,7 @@ impl Task<World> for Obey {
         match self.order {
             Order::Return(value) => Ok(value),
             Order::Retry => Err(TaskError::retry(Duration::from_secs(90), "busy")),
-            Order::Fail => Err(TaskError::Failed {
-                exc_type: "ValueError".to_owned(),
-                exc_module: "builtins".to_owned(),
-                message: "boom".to_owned(),
-            }),
+            Order::Fail => Err(Exception::builtin("ValueError", "boom").into()),
             Order::Panic => panic!("at the disco"),
             Order::Unavailable => Err(TaskError::Unavailable("database".to_owned())),
         }

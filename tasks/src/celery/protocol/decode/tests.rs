@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::celery::message::Properties;
-use crate::celery::protocol::{Signature, TimeLimit};
+use crate::celery::protocol::{Compression, MAX_BODY, Signature, TimeLimit};
 
 /// As Python sends it: countdown, expires, limits, a shadow name, a header of its own.
 fn from_python() -> Message {
@@ -16,7 +16,8 @@ fn from_python() -> Message {
         ("shadow", text("alias")),
         ("eta", text("2026-11-20T11:37:08.284473+00:00")),
         ("expires", text("2026-11-20T12:38:08.284473+01:00")),
-        ("group", HeaderValue::Null),
+        ("group", text("g")),
+        ("group_index", HeaderValue::Int(7)),
         ("retries", HeaderValue::Int(2)),
         (
             "timelimit",
@@ -26,7 +27,11 @@ fn from_python() -> Message {
         ("parent_id", HeaderValue::Null),
         ("origin", text("gen24334@vm")),
         ("ignore_result", HeaderValue::Bool(true)),
-        ("stamps", HeaderValue::Table(Headers::new())),
+        ("stamped_headers", HeaderValue::List(vec![text("mystamp")])),
+        (
+            "stamps",
+            HeaderValue::Table(Headers::from([("mystamp".to_owned(), text("v1"))])),
+        ),
         ("x-custom", text("abc")),
     ];
     Message {
@@ -37,6 +42,7 @@ fn from_python() -> Message {
             content_encoding: Some("utf-8".to_owned()),
             correlation_id: Some("1111".to_owned()),
             reply_to: Some("replies".to_owned()),
+            priority: Some(5),
             ..Properties::default()
         },
         headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
@@ -71,11 +77,16 @@ fn a_message_from_python_is_read_whole() {
         (request.reply_to.as_deref(), request.correlation_id.as_deref()),
         (Some("replies"), Some("1111"))
     );
-    assert_eq!((request.group, request.parent_id), (None, None));
     assert_eq!(
-        request.headers.keys().collect::<Vec<_>>(),
-        ["lang", "shadow", "stamps", "x-custom"]
+        (request.group, request.group_index, request.parent_id),
+        (Some("g".to_owned()), Some(7), None)
     );
+    assert_eq!((request.shadow.as_deref(), request.priority), (Some("alias"), Some(5)));
+    assert_eq!(
+        (request.stamped_headers, request.stamps.len()),
+        (vec!["mystamp".to_owned()], 1)
+    );
+    assert_eq!(request.headers.keys().collect::<Vec<_>>(), ["lang", "x-custom"]);
 }
 
 #[test]
@@ -105,8 +116,8 @@ fn what_we_send_we_read() {
         (Some("p"), Some("r"))
     );
     assert_eq!((request.eta, request.ignore_result), (Some(eta), Some(true)));
-    assert_eq!(request.headers["kwargsrepr"].as_text(), Some("{'sequence': 3}"));
-    assert_eq!(request.headers["argsrepr"].as_text(), Some("()"));
+    assert_eq!(request.kwargsrepr.as_deref(), Some("{'sequence': 3}"));
+    assert_eq!(request.argsrepr.as_deref(), Some("()"));
     assert_eq!(request.headers["traceparent"].as_text(), Some("00-a"));
     let names: Vec<_> = message.headers.keys().map(String::as_str).collect();
     let expected = "argsrepr eta expires group group_index id ignore_result kwargsrepr lang origin parent_id \
@@ -118,6 +129,55 @@ fn what_we_send_we_read() {
             .unwrap()
             .starts_with(&format!("gen{}@", std::process::id()))
     );
+}
+
+#[test]
+fn a_compressed_body_is_read_like_any_other() {
+    for compression in [
+        "zlib",
+        "application/x-bz2",
+        "application/x-lzma",
+        "application/x-brotli",
+        "application/zstd",
+    ] {
+        let mut message = from_python();
+        message.body = Compression::named(compression)
+            .unwrap()
+            .compress(&message.body)
+            .unwrap();
+        set(&mut message, "compression", compression.into());
+
+        assert_eq!(
+            Request::decode(&message).unwrap().args,
+            [json!(2), json!(3)],
+            "{compression}"
+        );
+    }
+}
+
+#[test]
+fn other_content_types_than_json_are_read_on_request_only() {
+    let all = Accept {
+        yaml: true,
+        msgpack: true,
+    };
+    for (content_type, body) in [
+        (
+            "application/x-yaml",
+            b"- [2, 3]\n- {}\n- {callbacks: null}\n".as_slice(),
+        ),
+        ("application/x-msgpack", b"\x93\x92\x02\x03\x80\x80"),
+    ] {
+        let mut message = from_python();
+        message.body = body.to_vec();
+        message.properties.content_type = Some(content_type.to_owned());
+
+        assert_eq!(Request::decode_as(&message, all).unwrap().args, [json!(2), json!(3)]);
+        assert_eq!(
+            Request::decode(&message).unwrap_err().reason,
+            "unsupported-content-type"
+        );
+    }
 }
 
 fn version_one(body: Value) -> Message {
@@ -287,8 +347,27 @@ const SPOILT: &[(&str, &str, Spoil)] = &[
             message.properties.content_encoding = Some("binary".to_owned());
         },
     ),
-    ("compressed", "headers.compression", |message| {
+    ("unknown-compression", "headers.compression", |message| {
+        set(message, "compression", "application/x-rar".into())
+    }),
+    ("unknown-compression", "headers.compression", |message| {
+        set(message, "compression", HeaderValue::Int(5))
+    }),
+    ("bad-compression", "body", |message| {
         set(message, "compression", "application/x-gzip".into())
+    }),
+    ("body-too-large", "body", |message| {
+        set(message, "compression", "application/x-gzip".into());
+        message.body = Compression::Zlib.compress(&vec![b' '; MAX_BODY + 1]).unwrap();
+    }),
+    ("bad-header", "headers.group_index", |message| {
+        set(message, "group_index", "1".into())
+    }),
+    ("bad-header", "headers.stamped_headers", |message| {
+        set(message, "stamped_headers", "x".into())
+    }),
+    ("bad-header", "headers.stamps", |message| {
+        set(message, "stamps", HeaderValue::Bool(true))
     }),
     ("unknown-message", "headers.task", |message| {
         drop(message.headers.remove("task"))
