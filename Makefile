@@ -48,8 +48,9 @@ docs:
 templates:
 ifneq ($(TEMPLATES),)
 	$(SERVICES)/install python3-venv
-	$(SERVICES)/venv target/cfn-lint $(SERVICES)/cfn-lint.txt
-	target/cfn-lint/bin/cfn-lint $(TEMPLATES)
+	$(SERVICES)/venv target/cloudformation $(SERVICES)/cloudformation.txt
+	target/cloudformation/bin/cfn-lint --non-zero-exit-code warning $(TEMPLATES)
+	target/cloudformation/bin/python tests/cloudformation/policy.py $(TEMPLATES)
 endif
 
 .PHONY: accept

@@ -3,6 +3,7 @@
 //! They write to `out` what belongs on standard output and answer a verdict; `main` turns that into an exit code: good 0,
 //! bad 1, an error 2.
 
+mod gate;
 mod table;
 mod view;
 
@@ -14,6 +15,7 @@ use waybill_domain::{Graph, GraphVersion};
 use crate::diagram::{self, Format};
 use crate::template::{Published, SHIPPED_NAME, Template, TemplateError};
 
+pub use gate::gate;
 pub use view::{DeadlineView, EdgeView, GraphView, StateView};
 
 /// What a command found.
@@ -55,6 +57,9 @@ pub enum GraphCommandError {
     /// Several are.
     #[error("which machine? this template has {0}")]
     Ambiguous(String),
+    /// What was given is no change set, or not all of one.
+    #[error("not a change set, as `aws cloudformation describe-change-set` prints it: {0}")]
+    ChangeSet(String),
     /// The output is closed.
     #[error("cannot write")]
     Output(#[from] io::Error),

@@ -1,6 +1,7 @@
 //! `waybill graph`: checks, shows and draws the graphs of a template.
 
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -49,6 +50,17 @@ pub enum GraphCommand {
         /// In which language.
         #[arg(long, value_enum, default_value_t = Language::Svg)]
         format: Language,
+    },
+    /// Judges what CloudFormation is about to do: a change set must not edit or remove a published version.
+    #[command(
+        after_help = "Example:\n  aws cloudformation describe-change-set --stack-name waybill-graph --change-set-name next | waybill graph gate\n\nExit code 0: may be executed; 1: must not, the reasons were listed; 2: this is no change set."
+    )]
+    Gate {
+        /// What `aws cloudformation describe-change-set` printed; standard input if none is named.
+        file: Option<PathBuf>,
+        /// A version that may be removed, such as DeliveryGraphV1.
+        #[arg(long, value_name = "LOGICAL_ID")]
+        retire: Vec<String>,
     },
 }
 
@@ -109,6 +121,14 @@ impl Which {
 
 pub(super) fn run(command: &GraphCommand, out: &mut dyn Write) -> Result<u8, Failure> {
     let verdict = match command {
+        GraphCommand::Gate { file, retire } => {
+            let text = match file {
+                Some(file) => fs::read_to_string(file)
+                    .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?,
+                None => io::read_to_string(io::stdin())?,
+            };
+            graph_commands::gate(&text, retire, out)?
+        }
         GraphCommand::Check { file: Some(file) } => graph_commands::check(Some(file), out)?,
         GraphCommand::Check { file: None } => {
             let settings = Settings::from_environment(Role::Show)?;
