@@ -33,7 +33,7 @@ pub use error::SettingsError;
 pub use given::Source;
 pub use http::Http;
 pub use log::{Log, LogFormat};
-pub use partners::{Partners, PartnersFile};
+pub use partners::{Partners, PartnersFile, Receiving, read_keys};
 pub use queues::{Destination, Queues};
 pub use reader::Described;
 pub use results::ResultBackend;

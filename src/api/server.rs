@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -62,8 +63,9 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, place)) => {
-                tracker.spawn(attend(stream, place, router.clone(), shutdown.clone()));
+            Ok((stream, peer, place)) => {
+                let router = router.clone().layer(Extension(ConnectInfo(peer)));
+                tracker.spawn(attend(stream, place, router, shutdown.clone()));
             }
             Err(error) if is_of_client(&error) => debug!("a client left before it was accepted: {error}"),
             Err(error) => {
@@ -87,10 +89,13 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     );
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
 }
 
 fn is_of_client(error: &std::io::Error) -> bool {

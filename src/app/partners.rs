@@ -1,6 +1,7 @@
 //! Who delivers: the partners of the file, or a simulated one in this process.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -9,10 +10,10 @@ use rand::RngExt as _;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 use waybill_tasks::partner::{PartnerSettings, Partners as Calls, PartnersSettings};
-use waybill_webhooks::{Adapter, Key, PartnerKeys, Trust, keys::DEFAULT_TOLERANCE};
+use waybill_webhooks::{Adapter, Key, PartnerKeys, Trust};
 
 use super::OpenError;
-use crate::config::{Partners, Settings};
+use crate::config::{Partners, Receiving, Settings};
 use crate::partner_sim::{CallbackSecret, Simulator, SimulatorOptions};
 
 /// What the embedded simulator is called as a partner.
@@ -27,6 +28,10 @@ pub struct DeliveryPartners {
     pub keys: Arc<PartnerKeys>,
     /// The language of each.
     pub adapters: BTreeMap<String, Adapter>,
+    /// Who may knock, and how often.
+    pub receiving: Receiving,
+    /// The file, where there is one.
+    pub file: Option<PathBuf>,
     /// The simulated one, if it is in this process.
     pub simulator: Mutex<Option<Simulator>>,
 }
@@ -48,6 +53,8 @@ impl DeliveryPartners {
                 calls: Arc::new(Calls::new(&file.calls).map_err(|error| OpenError::Partners(error.to_string()))?),
                 keys: file.keys.clone(),
                 adapters: file.adapters.clone(),
+                receiving: file.receiving.clone(),
+                file: Some(file.path.clone()),
                 simulator: Mutex::new(None),
             }),
         }
@@ -65,14 +72,13 @@ impl DeliveryPartners {
             default: SIMULATED.to_owned(),
         };
         let key = Key::parse("sim", &text).map_err(|error| failed(&error))?;
-        let trust = Trust {
-            keys: vec![key],
-            tolerance: DEFAULT_TOLERANCE,
-        };
+        let trust = Trust::standard(vec![key]);
         Ok(Self {
             calls: Arc::new(Calls::new(&calls).map_err(|error| failed(&error))?),
             keys: Arc::new(PartnerKeys::new([(SIMULATED.to_owned(), trust)]).map_err(|error| failed(&error))?),
             adapters: [(SIMULATED.to_owned(), Adapter::Standard)].into(),
+            receiving: Receiving::default(),
+            file: None,
             simulator: Mutex::new(Some(simulator)),
         })
     }

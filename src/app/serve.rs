@@ -28,7 +28,8 @@ pub(super) fn start(app: &App, settings: &Settings, listener: TcpListener) -> Re
         metrics,
     };
     let inbox = Arc::new(app.engine.clone());
-    let webhooks = waybill_webhooks::router(app.partners.keys.clone(), inbox, Arc::new(Utc::now));
+    let doors = app.partners.receiving.doors();
+    let webhooks = waybill_webhooks::router(app.partners.keys.clone(), inbox, Arc::new(Utc::now), doors);
     let router = api::router(handlers, webhooks);
     let serving = server::serve(listener, router, app.stop.clone(), app.consumers.clone());
     app.consumers.spawn(serving);

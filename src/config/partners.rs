@@ -1,6 +1,7 @@
 //! `WAYBILL_PARTNERS`: the file that names the delivery partners, how they are called and how they are believed.
 
 mod fault;
+mod receiving;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use waybill_webhooks::{Adapter, PartnerKeys, Trust};
 use super::reader::Reader;
 use super::{Role, SettingsError, yaml};
 use fault::Fault;
+pub use receiving::Receiving;
 
 const NAME: &str = "WAYBILL_PARTNERS";
 
@@ -43,6 +45,8 @@ pub struct PartnersFile {
     pub keys: Arc<PartnerKeys>,
     /// Which language each of them speaks, by partner.
     pub adapters: BTreeMap<String, Adapter>,
+    /// Who may knock, and how often.
+    pub receiving: Receiving,
 }
 
 pub(super) fn read(reader: &mut Reader, role: Role, embedded: bool) -> Result<Option<Partners>, SettingsError> {
@@ -64,6 +68,7 @@ pub(super) fn read(reader: &mut Reader, role: Role, embedded: bool) -> Result<Op
 
 fn read_file(path: &Path) -> Result<PartnersFile, Fault> {
     let mut document = parse(path)?;
+    let receiving = Receiving::take(&mut document)?;
     let entries = take_entries(&mut document)?;
     let mut adapters = BTreeMap::new();
     let mut trusts = BTreeMap::new();
@@ -77,10 +82,15 @@ fn read_file(path: &Path) -> Result<PartnersFile, Fault> {
                 "a partner with adapter, base_url and secrets",
             ));
         };
-        adapters.insert(name.clone(), read_adapter(entry, &place)?);
-        let tolerance = take_tolerance(entry, &place)?;
-        let keys = secrets::read(entry.get("secrets"), &format!("{place}.secrets"), path)?;
-        trusts.insert(name.clone(), Trust { keys, tolerance });
+        let adapter = read_adapter(entry, &place)?;
+        adapters.insert(name.clone(), adapter);
+        let trust = Trust {
+            adapter,
+            tolerance: take_tolerance(entry, &place)?,
+            addresses: receiving::take_networks(entry, "addresses", &place)?,
+            keys: secrets::read(entry.get("secrets"), adapter, &format!("{place}.secrets"), path)?,
+        };
+        trusts.insert(name.clone(), trust);
     }
     let keys =
         PartnerKeys::new(trusts).map_err(|bad| Fault::new("partners", bad.to_string(), "1 to 4 secrets each"))?;
@@ -95,7 +105,14 @@ fn read_file(path: &Path) -> Result<PartnersFile, Fault> {
         calls,
         keys: Arc::new(keys),
         adapters,
+        receiving,
     })
+}
+
+/// Reads the file again, for what may change while a process runs: the keys. A relative path is the one of the start.
+pub fn read_keys(path: &Path) -> Result<PartnerKeys, SettingsError> {
+    let file = read_file(path).map_err(|fault| fault.of_file(NAME, path))?;
+    Ok(Arc::into_inner(file.keys).expect("nobody else has what was read a line above"))
 }
 
 fn parse(path: &Path) -> Result<Value, Fault> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Actor, Event, Fields, OrderId, Refusal, Role};
+use waybill_domain::{Actor, Event, EventName, Fields, OrderId, Refusal, Role};
 use waybill_tasks::celery::message::{HeaderValue, Message, Properties};
 use waybill_webhooks::{Callback as Received, Inbox, PartnerReport, Stored, Unavailable, Unmapped};
 
@@ -20,6 +20,10 @@ use crate::store::{Needs, Place, Unit};
 
 /// How long a callback that came early waits for its turn.
 const PATIENCE: TimeDelta = TimeDelta::hours(1);
+/// A callback that knows its delivery by the partner's id alone can be faster than the partner's answer to our booking.
+const MATCHING: TimeDelta = TimeDelta::minutes(10);
+/// How often it is looked for meanwhile.
+const MATCH_AGAIN: TimeDelta = TimeDelta::seconds(15);
 
 #[async_trait]
 impl Inbox for Engine {
@@ -185,10 +189,15 @@ impl Engine {
             return Ok(Some(id));
         }
         // A reference that is not one of ours is not made up for by a number; a callback without any may be found by it.
-        match (&report.reference, &report.partner_order_number) {
-            (None, Some(number)) => Ok(store.order_of_partner(partner, number).await?),
-            _ => Ok(None),
+        if report.reference.is_some() {
+            return Ok(None);
         }
+        for number in [&report.booking_id, &report.partner_order_number].into_iter().flatten() {
+            if let Some(id) = store.order_of_partner(partner, number).await? {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -232,7 +241,10 @@ impl Command for Apply {
         }
         let Settled(state, detail) = self.settle(unit);
         let now = unit.now;
-        let parked_until = self.callback.received_at + PATIENCE;
+        let parked_until = match self.order_id {
+            Some(_) => self.callback.received_at + PATIENCE,
+            None => now + MATCH_AGAIN,
+        };
         let Some(callback) = unit.callbacks.get_mut(&id) else {
             return;
         };
@@ -268,11 +280,12 @@ impl Apply {
             }
         };
         let Some(order_id) = self.order_id.filter(|id| unit.orders.contains_key(id)) else {
-            let detail = format!("no delivery order for reference {:?}", report.reference);
-            self.open_case(unit, "orphan-callback", None, report.event.as_str(), detail.clone());
-            return Settled(CallbackState::Orphan, Some(detail));
+            return self.unmatched(unit, report);
         };
-        let event = self.event(unit, report);
+        let Some(name) = report.kind.event() else {
+            return Settled(CallbackState::Noted, Some(format!("{} moves nothing", report.word)));
+        };
+        let event = self.event(unit, report, name);
         if let Some(conflict) = self.conflict(unit, order_id, report) {
             self.core.contradict(unit, order_id, event, conflict);
             return Settled(CallbackState::Conflict, Some(conflict.to_owned()));
@@ -286,6 +299,25 @@ impl Apply {
             Ok(_) => Settled(CallbackState::Applied, None),
             Err(refusal) => self.refused(unit, order_id, event, report, &refusal),
         }
+    }
+
+    /// Nobody's yet, or nobody's at all. News that moves nothing needs nobody.
+    fn unmatched(&self, unit: &mut Unit, report: &PartnerReport) -> Settled {
+        let Some(event) = report.kind.event() else {
+            let detail = format!("{} of a delivery that is not ours", report.word);
+            return Settled(CallbackState::Orphan, Some(detail));
+        };
+        if report.reference.is_none() && unit.now < self.callback.received_at + MATCHING {
+            return Settled(
+                CallbackState::Parked,
+                Some("no delivery order has this booking yet".to_owned()),
+            );
+        }
+        let known_by = [&report.reference, &report.booking_id, &report.partner_order_number];
+        let known_by = known_by.into_iter().flatten().next();
+        let detail = format!("no delivery order for {}", known_by.map_or("nothing", String::as_str));
+        self.open_case(unit, "orphan-callback", None, event.as_str(), detail.clone());
+        Settled(CallbackState::Orphan, Some(detail))
     }
 
     fn refused(
@@ -398,9 +430,9 @@ impl Apply {
         other.then_some("partner-number-differs")
     }
 
-    fn event(&self, unit: &Unit, report: &PartnerReport) -> Event {
+    fn event(&self, unit: &Unit, report: &PartnerReport, name: EventName) -> Event {
         Event {
-            name: report.event.clone(),
+            name,
             key: format!("callback:{}:{}", self.callback.partner, self.callback.event_id),
             actor: Actor {
                 role: Role::DeliveryPartner,

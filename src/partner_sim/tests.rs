@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use waybill_domain::OrderId;
 use waybill_tasks::partner::{BookingRequest, Cancelled, Parcel, PartnerClient, PartnerError, PartnerSettings};
 use waybill_webhooks::{
-    Adapter, Callback, Inbox, Key, PartnerKeys, PartnerReport, ReportKind, Stored, Trust, Unavailable,
+    Adapter, Callback, Doors, Inbox, Key, PartnerKeys, PartnerReport, ReportKind, Stored, Trust, Unavailable,
 };
 
 use super::*;
@@ -526,13 +526,15 @@ impl Inbox for Believed {
 #[tokio::test]
 async fn our_webhooks_understand_every_callback_and_believe_no_forged_one() {
     let key = Key::parse("k1", &SECRET.into()).unwrap();
-    let trust = Trust {
-        keys: vec![key],
-        tolerance: chrono::TimeDelta::seconds(300),
-    };
+    let trust = Trust::standard(vec![key]);
     let keys = PartnerKeys::new([("simulator".to_owned(), trust)]).unwrap();
     let inbox = Arc::<Believed>::default();
-    let router = waybill_webhooks::router(Arc::new(keys), inbox.clone(), Arc::new(chrono::Utc::now));
+    let router = waybill_webhooks::router(
+        Arc::new(keys),
+        inbox.clone(),
+        Arc::new(chrono::Utc::now),
+        Doors::default(),
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/webhooks/simulator", listener.local_addr().unwrap());
     tokio::spawn(axum::serve(listener, router).into_future());

@@ -1,22 +1,34 @@
-//! The keys by which partners are believed: several at a time, so that one can be replaced without a gap.
+//! The keys by which partners are believed: several at a time, so that one can be replaced without a gap, and all of
+//! them replaceable while the receiver runs.
+
+mod decoys;
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
-use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use sha2::{Digest, Sha256};
 
-use crate::signature::{Envelope, Rejection, Verified};
+use crate::claim::Claim;
+use crate::incoming::Incoming;
+use crate::partners::{Adapter, EventId};
+use crate::signature::{Rejection, Verified, is_event_id};
+use decoys::Decoys;
 
 /// More keys than a rotation needs would only cost time per request.
 pub const MAX_KEYS: usize = 4;
 
 /// How old, or how far ahead of us, a signature may be where the partners file says nothing else.
 pub const DEFAULT_TOLERANCE: TimeDelta = TimeDelta::seconds(300);
+
+/// What a partner hands out as a secret is longer, and what we make up ourselves has to be.
+const SHORTEST_TEXT: usize = 16;
+const LONGEST_TEXT: usize = 512;
 
 /// One key of a partner, known by an id that may be logged and stored.
 #[derive(Debug)]
@@ -25,13 +37,17 @@ pub struct Key {
     material: Material,
 }
 
-/// What a key is made of.
+/// What a key is made of, and by which proof it is known.
 #[derive(Debug)]
 pub(crate) enum Material {
-    /// Shared with the partner; signatures of version `v1`.
-    Shared(SecretSlice<u8>),
-    /// The partner's ed25519 public key; signatures of version `v1a`.
-    Public([u8; 32]),
+    /// Shared with the partner; HMAC-SHA256.
+    Sha256(SecretSlice<u8>),
+    /// Shared with the partner; HMAC-SHA512.
+    Sha512(SecretSlice<u8>),
+    /// The partner's ed25519 public key.
+    Ed25519([u8; 32]),
+    /// The digest of a secret that the partner shows with every request.
+    Token([u8; 32]),
 }
 
 /// Why something is not a key. Never repeats what was given.
@@ -49,32 +65,40 @@ pub enum BadKey {
     /// Not an ed25519 public key.
     #[error("a whpk_ key has 32 bytes, this one {0}")]
     PublicLength(usize),
+    /// A partner's own secret, too short to be one or longer than any.
+    #[error("has {0} bytes, and this partner's have 16 to 512")]
+    TextLength(usize),
+    /// A partner's secret that should be hexadecimal.
+    #[error("is not hexadecimal, as this partner's are")]
+    Hex,
+    /// A partner that signs nothing has a token in the address that we gave it.
+    #[error("does not start with whtok_ (this partner signs nothing: it shows a token of ours in the query)")]
+    TokenPrefix,
+    /// A token that would have to be escaped in an address.
+    #[error("has other than letters, digits, - and _ after whtok_")]
+    TokenLetters,
+    /// The credentials that a partner sends with every request.
+    #[error("is not user:password, which this partner sends with every request")]
+    Credentials,
 }
 
 impl Key {
     /// Reads a key in the form of Standard Webhooks: `whsec_…` (shared) or `whpk_…` (public).
     pub fn parse(id: impl Into<String>, text: &SecretString) -> Result<Self, BadKey> {
-        let text = text.expose_secret().trim();
-        let material = if let Some(encoded) = text.strip_prefix("whsec_") {
-            let bytes = STANDARD.decode(encoded).map_err(|_| BadKey::Base64)?;
-            if !(16..=64).contains(&bytes.len()) {
-                return Err(BadKey::SharedLength(bytes.len()));
-            }
-            Material::Shared(bytes.into())
-        } else if let Some(encoded) = text.strip_prefix("whpk_") {
-            let bytes = STANDARD.decode(encoded).map_err(|_| BadKey::Base64)?;
-            Material::Public(
-                bytes
-                    .try_into()
-                    .map_err(|bytes: Vec<u8>| BadKey::PublicLength(bytes.len()))?,
-            )
-        } else {
-            return Err(BadKey::Prefix);
-        };
-        Ok(Self {
+        Self::read(Adapter::Standard, id, text)
+    }
+
+    /// Reads a key in the form that partners of this language hand out.
+    pub fn read(adapter: Adapter, id: impl Into<String>, text: &SecretString) -> Result<Self, BadKey> {
+        let material = adapter.read_key(text.expose_secret().trim())?;
+        Ok(Self::of(id, material))
+    }
+
+    pub(crate) fn of(id: impl Into<String>, material: Material) -> Self {
+        Self {
             id: id.into(),
             material,
-        })
+        }
     }
 
     /// The id under which it is stored and logged.
@@ -87,20 +111,96 @@ impl Key {
     }
 }
 
+impl Material {
+    /// Reads `whsec_…` or `whpk_…`.
+    pub(crate) fn read_standard(text: &str) -> Result<Self, BadKey> {
+        if let Some(encoded) = text.strip_prefix("whsec_") {
+            let bytes = STANDARD.decode(encoded).map_err(|_| BadKey::Base64)?;
+            return match bytes.len() {
+                16..=64 => Ok(Self::Sha256(bytes.into())),
+                length => Err(BadKey::SharedLength(length)),
+            };
+        }
+        let encoded = text.strip_prefix("whpk_").ok_or(BadKey::Prefix)?;
+        let bytes = STANDARD.decode(encoded).map_err(|_| BadKey::Base64)?;
+        let bytes = <[u8; 32]>::try_from(bytes).map_err(|bytes| BadKey::PublicLength(bytes.len()))?;
+        Ok(Self::Ed25519(bytes))
+    }
+
+    /// Takes a partner's secret as it stands.
+    pub(crate) fn read_text(text: &str) -> Result<Self, BadKey> {
+        check_length(text)?;
+        Ok(Self::Sha256(text.as_bytes().to_vec().into()))
+    }
+
+    /// Reads a token of ours: `whtok_…`, shown in the query of every request.
+    pub(crate) fn read_token(text: &str) -> Result<Self, BadKey> {
+        let token = text.strip_prefix("whtok_").ok_or(BadKey::TokenPrefix)?;
+        check_length(token)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if !token.bytes().all(plain) {
+            return Err(BadKey::TokenLetters);
+        }
+        Ok(Self::Token(Sha256::digest(token).into()))
+    }
+}
+
+pub(crate) fn check_length(text: &str) -> Result<(), BadKey> {
+    match text.len() {
+        SHORTEST_TEXT..=LONGEST_TEXT => Ok(()),
+        length => Err(BadKey::TextLength(length)),
+    }
+}
+
 /// What makes a partner believed.
 #[derive(Debug)]
 pub struct Trust {
+    /// How it signs and what it says.
+    pub adapter: Adapter,
     /// Its active keys, at least one.
     pub keys: Vec<Key>,
     /// How far the time of a signature may be from ours.
     pub tolerance: TimeDelta,
+    /// The addresses that it calls from; empty for any. A defence beside the signature, never instead of it.
+    pub addresses: Vec<IpNet>,
 }
 
-/// The keys of all partners.
+impl Trust {
+    /// A partner of our own contract, with the usual tolerance.
+    pub fn standard(keys: Vec<Key>) -> Self {
+        Self {
+            adapter: Adapter::Standard,
+            keys,
+            tolerance: DEFAULT_TOLERANCE,
+            addresses: Vec::new(),
+        }
+    }
+}
+
+impl Trust {
+    fn check_address(&self, address: Option<IpAddr>) -> Result<(), Rejection> {
+        let known = |address| self.addresses.iter().any(|network| network.contains(&address));
+        if self.addresses.is_empty() || address.is_some_and(known) {
+            Ok(())
+        } else {
+            Err(Rejection::ForeignAddress)
+        }
+    }
+}
+
+/// The keys of all partners. They can be replaced as a whole at any time; what is being verified keeps those that it
+/// began with.
 #[derive(Debug)]
 pub struct PartnerKeys {
+    table: RwLock<Arc<Table>>,
+}
+
+#[derive(Debug)]
+struct Table {
     partners: HashMap<String, Trust>,
     decoys: Decoys,
+    /// Some partner's claim stands in the body: then every body is read for one, that nobody learns whose.
+    reads_bodies: bool,
 }
 
 /// Why a partner's keys cannot be used.
@@ -129,41 +229,97 @@ impl PartnerKeys {
         for (name, trust) in &partners {
             check(name, &trust.keys)?;
         }
-        let decoys = Decoys::new(partners.values());
-        Ok(Self { partners, decoys })
+        let table = Table {
+            decoys: Decoys::new(partners.values()),
+            reads_bodies: partners.values().any(|trust| trust.adapter.reads_bodies()),
+            partners,
+        };
+        Ok(Self {
+            table: RwLock::new(Arc::new(table)),
+        })
     }
 
-    /// What makes the partner of that name believed.
-    pub fn trust(&self, partner: &str) -> Option<&Trust> {
-        self.partners.get(partner)
+    /// From now on these are the keys.
+    pub fn replace(&self, others: Self) {
+        let table = others.table.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
     }
 
-    /// Verifies a callback over its raw body. The work is the same for every partner, known or not, so that neither the
-    /// answer nor its time tells who is known.
-    pub fn verify(
-        &self,
-        partner: &str,
-        headers: &HeaderMap,
-        body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Result<Verified, Rejection> {
-        let envelope = Envelope::read(headers, body)?;
-        let trust = self.partners.get(partner);
+    /// The ids of a partner's keys, and its tolerance; none where there is no such partner.
+    pub fn describe(&self, partner: &str) -> Option<(Vec<String>, TimeDelta)> {
+        let table = self.table();
+        let trust = table.partners.get(partner)?;
+        let ids = trust.keys.iter().map(|key| key.id().to_owned()).collect();
+        Some((ids, trust.tolerance))
+    }
+
+    /// The language of that partner.
+    pub fn adapter(&self, partner: &str) -> Option<Adapter> {
+        self.table().partners.get(partner).map(|trust| trust.adapter)
+    }
+
+    fn table(&self) -> Arc<Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Verifies a callback over its raw body. The work is the same for every partner, known or not, and for every
+    /// cause, so that neither the answer nor its time tells who is known or what was wrong.
+    pub fn verify(&self, partner: &str, request: &Incoming<'_>, now: DateTime<Utc>) -> Result<Verified, Rejection> {
+        let table = self.table();
+        let trust = table.partners.get(partner);
+        let adapter = trust.map_or(Adapter::Standard, |trust| trust.adapter);
+        let read = adapter.claim(request);
+        if table.reads_bodies && !adapter.reads_bodies() {
+            std::hint::black_box(Adapter::Lalamove.claim(request).is_ok());
+        }
+        let (claim, rejection) = match read {
+            Ok(claim) => (claim, None),
+            Err(rejection) => (Claim::of_body(request.body), Some(rejection)),
+        };
+        let key = table.find_key(&claim, trust);
+
+        let trust = trust.ok_or(Rejection::UnknownPartner)?;
+        rejection.map_or(Ok(()), Err)?;
+        let key = key.ok_or(Rejection::WrongSignature)?;
+        claim.check_age(now, trust.tolerance)?;
+        trust.check_address(request.address)?;
+        Ok(Verified {
+            key_id: key.id().to_owned(),
+            signed_at: claim.signed_at,
+            event_id: claim.event_id.unwrap_or_else(|| derive_id(adapter, request.body)),
+        })
+    }
+}
+
+impl Table {
+    /// Tries all of the partner's keys, and as many that nobody has as make up the same work for everyone.
+    fn find_key<'a>(&self, claim: &Claim<'_>, trust: Option<&'a Trust>) -> Option<&'a Key> {
         let own = trust.map_or(&[][..], |trust| &trust.keys[..]);
-
         let mut matching = None;
         for key in own {
-            let matches = envelope.is_signed_by(key);
+            let matches = claim.is_proven_by(key);
             matching = matching.or(matches.then_some(key));
         }
         for decoy in self.decoys.filling_up(own) {
-            std::hint::black_box(envelope.is_signed_by(decoy));
+            std::hint::black_box(claim.is_proven_by(decoy));
         }
+        matching
+    }
+}
 
-        let trust = trust.ok_or(Rejection::UnknownPartner)?;
-        let key = matching.ok_or(Rejection::WrongSignature)?;
-        envelope.check_age(now, trust.tolerance)?;
-        Ok(envelope.verified_by(key))
+/// What stands for the id of an event where the partner gives none: what it says of the event, for people, and the
+/// digest of the raw body, so that two different bodies are never taken for one.
+fn derive_id(adapter: Adapter, body: &[u8]) -> String {
+    let digest = || hex::encode(Sha256::digest(body));
+    let id = match adapter.identify(body) {
+        Some(EventId::Given(id)) => id,
+        Some(EventId::Described(words)) => format!("{words}/{}", &digest()[..24]),
+        None => String::new(),
+    };
+    if is_event_id(&id) {
+        id
+    } else {
+        format!("sha256:{}", digest())
     }
 }
 
@@ -181,107 +337,5 @@ fn check(partner: &str, keys: &[Key]) -> Result<(), BadPartner> {
             id: key.id().to_owned(),
         }),
         None => Ok(()),
-    }
-}
-
-/// Keys that nobody has: they make up the work that a partner with fewer keys, or an unknown one, would save.
-#[derive(Debug)]
-struct Decoys {
-    shared: Vec<Key>,
-    public: Vec<Key>,
-}
-
-impl Decoys {
-    fn new<'a>(partners: impl Iterator<Item = &'a Trust>) -> Self {
-        let (mut shared, mut public) = (1, 0);
-        for trust in partners {
-            let (own_shared, own_public) = count(&trust.keys);
-            shared = shared.max(own_shared);
-            public = public.max(own_public);
-        }
-        Self {
-            shared: (0..shared).map(|_| shared_decoy()).collect(),
-            public: (0..public).map(|_| public_decoy()).collect(),
-        }
-    }
-
-    fn filling_up(&self, own: &[Key]) -> impl Iterator<Item = &Key> {
-        let (shared, public) = count(own);
-        self.shared.iter().skip(shared).chain(self.public.iter().skip(public))
-    }
-}
-
-fn count(keys: &[Key]) -> (usize, usize) {
-    let shared = keys
-        .iter()
-        .filter(|key| matches!(key.material, Material::Shared(_)))
-        .count();
-    (shared, keys.len() - shared)
-}
-
-fn shared_decoy() -> Key {
-    let mut bytes = [0; 32];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .expect("the system has random bytes");
-    Key {
-        id: String::new(),
-        material: Material::Shared(bytes.to_vec().into()),
-    }
-}
-
-fn public_decoy() -> Key {
-    let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("the system has random bytes");
-    let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).expect("it was made a line above");
-    let bytes = pair
-        .public_key()
-        .as_ref()
-        .try_into()
-        .expect("an ed25519 public key has 32 bytes");
-    Key {
-        id: String::new(),
-        material: Material::Public(bytes),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_partner_known_or_not_costs_the_same_work() {
-        let trust = |keys| Trust {
-            keys,
-            tolerance: DEFAULT_TOLERANCE,
-        };
-        let keys = PartnerKeys::new([
-            (
-                "in rotation".to_owned(),
-                trust(vec![shared_decoy().named("a"), shared_decoy().named("b")]),
-            ),
-            ("plain".to_owned(), trust(vec![shared_decoy()])),
-            ("with a public key".to_owned(), trust(vec![public_decoy()])),
-        ])
-        .unwrap();
-
-        for name in ["in rotation", "plain", "with a public key", "unknown"] {
-            let own = keys.partners.get(name).map_or(&[][..], |trust| &trust.keys);
-            let work: Vec<&Key> = own.iter().chain(keys.decoys.filling_up(own)).collect();
-            let shared = work
-                .iter()
-                .filter(|key| matches!(key.material, Material::Shared(_)))
-                .count();
-
-            assert_eq!((shared, work.len() - shared), (2, 1), "{name}");
-        }
-    }
-
-    impl Key {
-        fn named(self, id: &str) -> Self {
-            Self {
-                id: id.to_owned(),
-                ..self
-            }
-        }
     }
 }

@@ -2,6 +2,9 @@
 //! only later translated. Nothing is parsed before its signature was found right, and nothing is answered with success
 //! before it is stored.
 
+mod claim;
+pub mod doors;
+mod incoming;
 pub mod keys;
 pub mod partners;
 mod problem;
@@ -12,8 +15,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+pub use doors::Doors;
+pub use incoming::Incoming;
 pub use keys::{BadKey, BadPartner, Key, PartnerKeys, Trust};
-pub use partners::{Adapter, PartnerReport, ReportKind, Unmapped};
+pub use partners::{Adapter, PartnerReport, ReportKind, Seen, Unmapped};
 pub use problem::PROBLEMS;
 pub use receiver::{Clock, MAX_BODY, router};
 pub use signature::{Rejection, Verified};
@@ -39,7 +44,7 @@ pub struct Callback {
     pub key_id: String,
     /// When this attempt was signed, where the scheme says so.
     pub signed_at: Option<DateTime<Utc>>,
-    /// The headers worth keeping: `webhook-*`, `content-type` and `user-agent`.
+    /// The headers worth keeping: `webhook-*`, signatures, `content-type` and `user-agent`.
     pub headers: Vec<(String, String)>,
     /// The raw body.
     pub body: Bytes,

@@ -1,82 +1,143 @@
-//! Translation: what a partner wrote, in our words. One file per partner's language.
+//! Translation: what a partner wrote, in our words. One file per partner's language: how it signs, what its statuses
+//! and reasons mean, which event a callback is. `docs/new-partner.md` says how to add one.
 
+mod aftership;
+mod document;
+mod doordash;
+mod easypost;
 mod json;
+mod lalamove;
+mod onfleet;
+mod reason;
+mod report;
+mod sendcloud;
+mod shippo;
 mod standard;
+mod stuart;
+mod uber;
 
-use chrono::{DateTime, Utc};
-use waybill_domain::{EventName, Fields};
+use crate::claim::Claim;
+use crate::incoming::Incoming;
+use crate::keys::{BadKey, Material};
+use crate::signature::Rejection;
 
-/// The language that a partner speaks; `adapter` in the partners file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Adapter {
+pub use report::{PartnerReport, ReportKind, Seen, Unmapped};
+
+/// A partner's language. What has no state but the words is one of them.
+pub(crate) trait Dialect: Sync {
+    /// Reads a secret in the form in which this partner hands it out.
+    fn read_key(&self, text: &str) -> Result<Material, BadKey>;
+
+    /// Finds what is signed in a request, and the proof of it. Believes nothing.
+    fn claim<'a>(&self, request: &Incoming<'a>) -> Result<Claim<'a>, Rejection>;
+
+    /// Whether [`Dialect::claim`] reads the body.
+    fn reads_bodies(&self) -> bool {
+        false
+    }
+
+    /// Which event a verified callback is, where the request itself has no id.
+    fn identify(&self, body: &[u8]) -> Option<EventId>;
+
+    /// Says in our words what a verified callback reports.
+    fn translate(&self, body: &[u8]) -> Result<PartnerReport, Unmapped>;
+
+    /// Says in our words what was seen when the partner was asked how a delivery stands.
+    fn interpret(&self, seen: &Seen) -> Result<PartnerReport, Unmapped>;
+}
+
+/// Which event a callback is, as far as the partner says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EventId {
+    /// The partner's own id, equal over retries.
+    Given(String),
+    /// No id: words that describe the event. A digest of the body is added.
+    Described(String),
+}
+
+macro_rules! adapters {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal by $dialect:expr,)+) => {
+        /// The language that a partner speaks; `adapter` in the partners file.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Adapter {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Adapter {
+            /// All adapters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name in the partners file.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            fn dialect(self) -> &'static dyn Dialect {
+                match self {
+                    $(Self::$variant => &$dialect,)+
+                }
+            }
+        }
+    };
+}
+
+adapters! {
     /// Our own contract.
-    Standard,
+    Standard = "standard" by standard::Standard,
+    /// Tracking, no booking.
+    AfterShip = "aftership" by aftership::AfterShip,
+    /// DoorDash Drive.
+    DoorDash = "doordash" by doordash::DoorDash,
+    /// EasyPost.
+    EasyPost = "easypost" by easypost::EasyPost,
+    /// Lalamove.
+    Lalamove = "lalamove" by lalamove::Lalamove,
+    /// Onfleet.
+    Onfleet = "onfleet" by onfleet::Onfleet,
+    /// Sendcloud.
+    Sendcloud = "sendcloud" by sendcloud::Sendcloud,
+    /// Shippo.
+    Shippo = "shippo" by shippo::Shippo,
+    /// Stuart.
+    Stuart = "stuart" by stuart::Stuart,
+    /// Uber Direct.
+    Uber = "uber" by uber::Uber,
 }
 
 impl Adapter {
-    /// All adapters.
-    pub const ALL: [Self; 1] = [Self::Standard];
-
     /// The adapter of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|adapter| adapter.as_str() == name)
-    }
-
-    /// The name in the partners file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-        }
+        Self::ALL.iter().copied().find(|adapter| adapter.as_str() == name)
     }
 
     /// Says in our words what a verified callback reports. Pure: the same body always gives the same report.
     pub fn translate(self, body: &[u8]) -> Result<PartnerReport, Unmapped> {
-        match self {
-            Self::Standard => standard::translate(body),
-        }
+        self.dialect().translate(body)
+    }
+
+    /// Says in our words what was seen when the partner was asked how a delivery stands.
+    pub fn interpret(self, seen: &Seen) -> Result<PartnerReport, Unmapped> {
+        self.dialect().interpret(seen)
+    }
+
+    pub(crate) fn read_key(self, text: &str) -> Result<Material, BadKey> {
+        self.dialect().read_key(text)
+    }
+
+    pub(crate) fn claim<'a>(self, request: &Incoming<'a>) -> Result<Claim<'a>, Rejection> {
+        self.dialect().claim(request)
+    }
+
+    pub(crate) fn reads_bodies(self) -> bool {
+        self.dialect().reads_bodies()
+    }
+
+    pub(crate) fn identify(self, body: &[u8]) -> Option<EventId> {
+        self.dialect().identify(body)
     }
 }
 
-/// What a callback reports about one delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartnerReport {
-    /// What kind of news it is.
-    pub kind: ReportKind,
-    /// Our reference, as the partner repeats it: the delivery order's id. Not checked here.
-    pub reference: Option<String>,
-    /// The event it means.
-    pub event: EventName,
-    /// What the event brings: `partner_order_number`, `failure_reason`, and `failure_raw` for a reason we do not know.
-    pub fields: Fields,
-    /// The partner's own number, also where the event does not bring it: it tells which order is meant.
-    pub partner_order_number: Option<String>,
-    /// The partner calls it cancelled: news only if we did not ask for it.
-    pub cancelled: bool,
-    /// When it happened, by the partner's clock.
-    pub occurred_at: Option<DateTime<Utc>>,
-}
-
-/// The kinds of news a partner has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportKind {
-    /// The parcel is with the partner.
-    PickedUp,
-    /// The parcel is with the customer.
-    Delivered,
-    /// The parcel will not be delivered.
-    Failed,
-    /// The partner does not take the delivery.
-    Rejected,
-}
-
-/// A verified callback that says nothing we understand: kept for an operator, never an error to the partner.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code} at {place}: {detail}")]
-pub struct Unmapped {
-    /// A stable word, such as `unknown-type`.
-    pub code: &'static str,
-    /// Where in the body, such as `data.reference`, or `line 1 column 2`.
-    pub place: String,
-    /// What was expected and what was found, without personal data.
-    pub detail: String,
-}
+#[cfg(test)]
+mod tests;

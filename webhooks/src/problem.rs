@@ -11,6 +11,7 @@ pub const PROBLEMS: &str = "/problems/";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
     Unauthorized,
+    TooMany { after: u64 },
     MethodNotAllowed,
     TooLarge,
     TooSlow,
@@ -25,6 +26,11 @@ impl Problem {
                 StatusCode::UNAUTHORIZED,
                 "webhook-unauthorized",
                 "the callback could not be verified",
+            ),
+            Self::TooMany { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "webhook-too-many",
+                "too many callbacks from this address could not be verified",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -68,6 +74,7 @@ impl IntoResponse for Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Self::MethodNotAllowed => headers.insert(header::ALLOW, HeaderValue::from_static("POST")),
+            Self::TooMany { after } => headers.insert(header::RETRY_AFTER, HeaderValue::from(after)),
             Self::Unavailable => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5")),
             // What is left of the body on this connection is not worth reading.
             Self::TooLarge | Self::TooSlow | Self::Incomplete => {

@@ -2,13 +2,15 @@
 
 mod body;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, Path, RawQuery, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -20,8 +22,9 @@ use tracing::{error, info, warn};
 
 pub use body::MAX_BODY;
 
+use crate::doors::Doors;
 use crate::problem::Problem;
-use crate::{Callback, Inbox, PartnerKeys, Rejection, Stored, Verified};
+use crate::{Callback, Inbox, Incoming, PartnerKeys, Rejection, Stored, Verified};
 
 /// What tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -29,23 +32,49 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 /// Partners give up after seconds, and send again: better they hear so than that both sides wait.
 const STORE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// The longest text that is given back to a partner that asks whether we are there.
+const MAX_ECHO: usize = 128;
+
 #[derive(Clone)]
 struct Receiver {
     partners: Arc<PartnerKeys>,
     inbox: Arc<dyn Inbox>,
     clock: Clock,
+    doors: Arc<Doors>,
 }
 
 /// The route of the partners' callbacks.
-pub fn router(partners: Arc<PartnerKeys>, inbox: Arc<dyn Inbox>, clock: Clock) -> Router {
-    let receiver = Receiver { partners, inbox, clock };
+pub fn router(partners: Arc<PartnerKeys>, inbox: Arc<dyn Inbox>, clock: Clock, doors: Doors) -> Router {
+    let receiver = Receiver {
+        partners,
+        inbox,
+        clock,
+        doors: Arc::new(doors),
+    };
     Router::new()
-        .route("/webhooks/{partner}", post(receive).fallback(refuse_method))
+        .route("/webhooks/{partner}", post(receive).get(echo).fallback(refuse_method))
         .with_state(receiver)
 }
 
 async fn refuse_method() -> Response {
     Problem::MethodNotAllowed.into_response()
+}
+
+/// Onfleet validates an address by `GET …?check=`, and wants the text back. Everybody gets it: an answer to known
+/// partners alone would tell who they are.
+async fn echo(RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    match query.strip_prefix("check=") {
+        Some(text) if (1..=MAX_ECHO).contains(&text.len()) && text.bytes().all(plain) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/plain"),
+                (header::CACHE_CONTROL, "no-store"),
+            ];
+            (StatusCode::OK, headers, text.to_owned()).into_response()
+        }
+        _ => Problem::MethodNotAllowed.into_response(),
+    }
 }
 
 async fn receive(
@@ -56,13 +85,22 @@ async fn receive(
     // A name that is no text is one more unknown partner.
     let partner = partner.map(|Path(name)| name).unwrap_or_default();
     let (parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let address = peer.map(|ConnectInfo(peer)| receiver.doors.locate(peer.ip(), &parts.headers));
+    if let Some(after) = address.and_then(|address| receiver.doors.closed_for(address)) {
+        counter!("webhook_turned_away_total").increment(1);
+        return Problem::TooMany { after }.into_response();
+    }
     let taken = match body::read(&parts.headers, body).await {
-        Ok(body) => receiver.take(&partner, &parts.headers, body).await,
+        Ok(body) => receiver.take(&partner, &parts, address, body).await,
         Err(problem) => {
             counter!("webhook_unread_total").increment(1);
             Err(problem)
         }
     };
+    if let (Err(Problem::Unauthorized), Some(address)) = (&taken, address) {
+        receiver.doors.count_rejection(address);
+    }
     taken.map_or_else(Problem::into_response, accept)
 }
 
@@ -84,15 +122,27 @@ fn accept(stored: Stored) -> Response {
 }
 
 impl Receiver {
-    async fn take(&self, partner: &str, headers: &HeaderMap, body: Bytes) -> Result<Stored, Problem> {
-        let verified = self
-            .partners
-            .verify(partner, headers, &body, (self.clock)())
-            .map_err(|why| {
-                report_rejection(partner, why);
-                Problem::Unauthorized
-            })?;
-        self.store(to_callback(partner, verified, headers, body)).await
+    async fn take(
+        &self,
+        partner: &str,
+        parts: &Parts,
+        address: Option<IpAddr>,
+        body: Bytes,
+    ) -> Result<Stored, Problem> {
+        let request = Incoming {
+            method: &parts.method,
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            headers: &parts.headers,
+            body: &body,
+            address,
+        };
+        let verified = self.partners.verify(partner, &request, (self.clock)());
+        let verified = verified.map_err(|why| {
+            report_rejection(partner, why);
+            Problem::Unauthorized
+        })?;
+        self.store(to_callback(partner, verified, &parts.headers, body)).await
     }
 
     async fn store(&self, callback: Callback) -> Result<Stored, Problem> {
@@ -154,7 +204,7 @@ fn to_callback(partner: &str, verified: Verified, headers: &HeaderMap, body: Byt
         partner: partner.to_owned(),
         event_id: verified.event_id,
         key_id: verified.key_id,
-        signed_at: Some(verified.signed_at),
+        signed_at: verified.signed_at,
         headers: pick_headers(headers),
         sha256: Sha256::digest(&body).into(),
         body,
@@ -163,7 +213,10 @@ fn to_callback(partner: &str, verified: Verified, headers: &HeaderMap, body: Byt
 
 /// What helps to understand a callback later. Everything else may be a credential of some proxy.
 fn pick_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let wanted = |name: &str| name.starts_with("webhook-") || name == "content-type" || name == "user-agent";
+    let wanted = |name: &str| {
+        let signature = ["signature", "hmac"].iter().any(|word| name.contains(word));
+        signature || name.starts_with("webhook-") || name == "content-type" || name == "user-agent"
+    };
     headers
         .iter()
         .filter(|(name, _)| wanted(name.as_str()))

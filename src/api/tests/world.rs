@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 use waybill_domain::{OrderId, Role};
 use waybill_tasks::orders::Orders as _;
-use waybill_webhooks::{Adapter, PartnerKeys};
+use waybill_webhooks::{Adapter, Doors, PartnerKeys};
 
 use super::super::auth::Auth;
 use super::super::auth::tests::SECRET;
@@ -104,7 +104,7 @@ async fn start(db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta) -> Engine {
 
 fn route(engine: &Engine, auth: &Arc<Auth>, draining: &CancellationToken) -> Router {
     let keys = Arc::new(PartnerKeys::new([]).expect("no partner is wrong"));
-    let webhooks = waybill_webhooks::router(keys, Arc::new(engine.clone()), Arc::new(Utc::now));
+    let webhooks = waybill_webhooks::router(keys, Arc::new(engine.clone()), Arc::new(Utc::now), Doors::default());
     let app = App {
         engine: engine.clone(),
         auth: auth.clone(),

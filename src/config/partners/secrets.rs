@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
-use waybill_webhooks::Key;
+use waybill_webhooks::{Adapter, Key};
 
 use super::fault::{self, Fault};
 use crate::config::error::quote;
@@ -20,7 +20,12 @@ struct Entry {
 }
 
 /// Reads the keys of one partner. A relative file is looked up beside the partners file.
-pub(super) fn read(given: Option<&Value>, place: &str, partners_file: &Path) -> Result<Vec<Key>, Fault> {
+pub(super) fn read(
+    given: Option<&Value>,
+    adapter: Adapter,
+    place: &str,
+    partners_file: &Path,
+) -> Result<Vec<Key>, Fault> {
     let Some(given) = given else {
         return Err(Fault::new(
             place,
@@ -31,11 +36,11 @@ pub(super) fn read(given: Option<&Value>, place: &str, partners_file: &Path) -> 
     let entries: Vec<Entry> = fault::deserialize(given.clone(), place)?;
     let folder = partners_file.parent().unwrap_or(Path::new(""));
     let keys = entries.into_iter().enumerate();
-    keys.map(|(index, entry)| read_key(entry, &format!("{place}[{index}]"), folder))
+    keys.map(|(index, entry)| read_key(entry, adapter, &format!("{place}[{index}]"), folder))
         .collect()
 }
 
-fn read_key(entry: Entry, place: &str, folder: &Path) -> Result<Key, Fault> {
+fn read_key(entry: Entry, adapter: Adapter, place: &str, folder: &Path) -> Result<Key, Fault> {
     if !is_id(&entry.id) {
         let expected = "1 to 64 letters, digits, dots, - and _";
         return Err(Fault::new(format!("{place}.id"), quote(&entry.id), expected));
@@ -51,7 +56,8 @@ fn read_key(entry: Entry, place: &str, folder: &Path) -> Result<Key, Fault> {
         (Some(_), Some(_)) => return Err(Fault::new(place, "both value and file", "one of them")),
         (None, None) => return Err(Fault::new(place, "neither value nor file", "one of them")),
     };
-    Key::parse(entry.id, &text).map_err(|bad| Fault::new(place, format!("a secret that {bad}"), "a webhook secret"))
+    Key::read(adapter, entry.id, &text)
+        .map_err(|bad| Fault::new(place, format!("a secret that {bad}"), "a webhook secret"))
 }
 
 fn is_id(text: &str) -> bool {

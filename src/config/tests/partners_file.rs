@@ -4,9 +4,11 @@ use super::*;
 
 const GOOD: &str = "
 default: acme
+receiving: {trusted_proxies: [10.0.0.0/8], rejections_per_minute: 30}
 partners:
   acme:
     adapter: standard
+    addresses: [192.0.2.0/24, '2001:db8::1']
     base_url: https://acme.example
     credentials: {bearer: hunter2}
     tolerance_ms: 60000
@@ -54,13 +56,12 @@ fn a_partners_file_is_read_whole() {
     assert_eq!(file.calls.partners.keys().collect::<Vec<_>>(), ["acme", "other"]);
     assert_eq!(file.calls.partners["acme"].base_url, "https://acme.example");
     assert_eq!(file.adapters["other"], waybill_webhooks::Adapter::Standard);
-    let trust = file.keys.trust("acme").unwrap();
-    assert_eq!(
-        trust.keys.iter().map(waybill_webhooks::Key::id).collect::<Vec<_>>(),
-        ["2026-11", "2026-10"]
-    );
-    assert_eq!(trust.tolerance, TimeDelta::seconds(60));
-    assert_eq!(file.keys.trust("other").unwrap().tolerance, TimeDelta::seconds(300));
+    let (ids, tolerance) = file.keys.describe("acme").unwrap();
+    assert_eq!(ids, ["2026-11", "2026-10"]);
+    assert_eq!(tolerance, TimeDelta::seconds(60));
+    assert_eq!(file.keys.describe("other").unwrap().1, TimeDelta::seconds(300));
+    assert_eq!(file.receiving.rejections_per_minute.get(), 30);
+    assert_eq!(file.receiving.trusted_proxies.len(), 1);
 }
 
 #[test]
@@ -87,17 +88,27 @@ fn what_is_wrong_is_named_with_its_place_and_without_its_value() {
         (
             "adapter: standard\n    base_url: https://other",
             "base_url: https://other",
-            "nothing at partners.other.adapter given, expected one of: standard",
+            "nothing at partners.other.adapter given, expected one of: standard, aftership, doordash, easypost, lalamove, onfleet, sendcloud, shippo, stuart, uber",
         ),
         (
             "adapter: standard",
             "adapter: morse",
-            "\"morse\" at partners.acme.adapter given, expected one of: standard",
+            "\"morse\" at partners.acme.adapter given, expected one of: standard, aftership, doordash, easypost, lalamove, onfleet, sendcloud, shippo, stuart, uber",
         ),
         (
             "  other:",
             "  Other One:",
             "\"Other One\" at partners given, expected a name of lower case letters, digits, - and _, at most 63",
+        ),
+        (
+            "192.0.2.0/24",
+            "everywhere",
+            "\"everywhere\" at partners.acme.addresses[0] given, expected an address, or a network such as 192.0.2.0/24",
+        ),
+        (
+            "rejections_per_minute",
+            "rejections_per_hour",
+            "unknown field rejections_per_hour at receiving.rejections_per_hour given, expected trusted_proxies or rejections_per_minute",
         ),
         (
             "{bearer: hunter2}",

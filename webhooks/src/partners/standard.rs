@@ -1,18 +1,58 @@
-//! Our own contract: `{"type", "timestamp", "data": {"reference", "partner_order_number", "failure_reason", "note"}}`.
+//! Our own contract: `{"type", "timestamp", "data": {"reference", "partner_order_number", "failure_reason", "note"}}`,
+//! signed as Standard Webhooks say.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use waybill_domain::{EventName, FailureReason, FieldValue, Fields};
+use waybill_domain::{FailureReason, FieldValue, Fields};
 
-use super::{PartnerReport, ReportKind, Unmapped, json};
+use super::{Dialect, EventId, PartnerReport, ReportKind, Seen, Unmapped, json};
+use crate::claim::Claim;
+use crate::incoming::Incoming;
+use crate::keys::{BadKey, Material};
+use crate::signature::{Rejection, read_standard};
 
 /// What is kept of a reason that we do not know.
 const MAX_RAW_REASON: usize = 500;
 
+pub(super) struct Standard;
+
+impl Dialect for Standard {
+    fn read_key(&self, text: &str) -> Result<Material, BadKey> {
+        Material::read_standard(text)
+    }
+
+    fn claim<'a>(&self, request: &Incoming<'a>) -> Result<Claim<'a>, Rejection> {
+        read_standard(request)
+    }
+
+    /// The id is a header.
+    fn identify(&self, _body: &[u8]) -> Option<EventId> {
+        None
+    }
+
+    fn translate(&self, body: &[u8]) -> Result<PartnerReport, Unmapped> {
+        translate(body)
+    }
+
+    /// The statuses of `GET /v1/deliveries`.
+    fn interpret(&self, seen: &Seen) -> Result<PartnerReport, Unmapped> {
+        let meaning = match &*seen.status {
+            "booked" | "accepted" | "created" => return Ok(progress(&seen.status).seen(seen)),
+            status => find_meaning(&format!("delivery.{status}"))
+                .ok_or_else(|| Unmapped::unknown("unknown-status", "status", status))?,
+        };
+        let reason = seen.reason.clone().map(Value::String);
+        Ok(report(&meaning, &seen.status, None, reason.as_ref()).seen(seen))
+    }
+}
+
+fn progress(word: &str) -> PartnerReport {
+    PartnerReport::new((ReportKind::Progress, None, false), word, None)
+}
+
 /// What each type of callback means.
 struct Meaning {
     kind: ReportKind,
-    event: &'static str,
     cancelled: bool,
     /// The reason where the partner gives none; `None` where the event has no reason.
     reason: Option<FailureReason>,
@@ -21,30 +61,37 @@ struct Meaning {
 fn find_meaning(name: &str) -> Option<Meaning> {
     use FailureReason::{CancelledByPartner, PartnerRejected, Unknown};
     use ReportKind::{Delivered, Failed, PickedUp, Rejected};
-    let (kind, event, cancelled, reason) = match name {
-        "delivery.picked_up" => (PickedUp, "PARTNER_PICKED_UP", false, None),
-        "delivery.delivered" => (Delivered, "PARTNER_DELIVERED", false, None),
-        "delivery.failed" => (Failed, "PARTNER_FAILED", false, Some(Unknown)),
-        "delivery.cancelled" => (Failed, "PARTNER_FAILED", true, Some(CancelledByPartner)),
-        "delivery.rejected" => (Rejected, "PARTNER_REJECTED", false, Some(PartnerRejected)),
+    let (kind, cancelled, reason) = match name {
+        "delivery.picked_up" => (PickedUp, false, None),
+        "delivery.delivered" => (Delivered, false, None),
+        "delivery.failed" => (Failed, false, Some(Unknown)),
+        "delivery.cancelled" => (Failed, true, Some(CancelledByPartner)),
+        "delivery.rejected" => (Rejected, false, Some(PartnerRejected)),
         _ => return None,
     };
     Some(Meaning {
         kind,
-        event,
         cancelled,
         reason,
     })
 }
 
+fn report(meaning: &Meaning, word: &str, number: Option<&str>, reason: Option<&Value>) -> PartnerReport {
+    PartnerReport {
+        cancelled: meaning.cancelled,
+        fields: collect_fields(meaning, number, reason),
+        partner_order_number: number.map(str::to_owned),
+        ..PartnerReport::new((meaning.kind, None, false), word, None)
+    }
+}
+
 /// Says what a callback in our contract reports.
-pub(super) fn translate(body: &[u8]) -> Result<PartnerReport, Unmapped> {
+fn translate(body: &[u8]) -> Result<PartnerReport, Unmapped> {
     let Value::Object(envelope) = json::read(body)? else {
         return Err(unmapped("wrong-type", "", "the body is not an object"));
     };
     let name = read_text(&envelope, "type", "type")?.ok_or_else(|| unmapped("missing-type", "type", "no type"))?;
-    let meaning = find_meaning(name)
-        .ok_or_else(|| unmapped("unknown-type", "type", &format!("no such type: {}", shorten(name, 100))))?;
+    let meaning = find_meaning(name).ok_or_else(|| Unmapped::unknown("unknown-type", "type", name))?;
     let data = match envelope.get("data") {
         Some(Value::Object(data)) => data,
         Some(_) => return Err(unmapped("wrong-type", "data", "not an object")),
@@ -59,15 +106,10 @@ pub(super) fn translate(body: &[u8]) -> Result<PartnerReport, Unmapped> {
             "neither reference nor partner_order_number",
         ));
     }
-
     Ok(PartnerReport {
-        kind: meaning.kind,
         reference: reference.map(str::to_owned),
-        event: EventName::from(meaning.event),
-        fields: collect_fields(&meaning, number, data.get("failure_reason")),
-        partner_order_number: number.map(str::to_owned),
-        cancelled: meaning.cancelled,
         occurred_at: envelope.get("timestamp").and_then(read_instant),
+        ..report(&meaning, name, number, data.get("failure_reason"))
     })
 }
 
@@ -169,7 +211,7 @@ mod tests {
         }));
 
         assert_eq!(report.kind, ReportKind::PickedUp);
-        assert_eq!(report.event, "PARTNER_PICKED_UP");
+        assert_eq!(report.kind.event().unwrap(), "PARTNER_PICKED_UP");
         assert_eq!(
             report.reference.as_deref(),
             Some("0191c3f0-0000-7000-8000-000000000001")
@@ -184,7 +226,7 @@ mod tests {
     fn a_pick_up_without_number_is_still_a_report() {
         let report = report(json!({"type": "delivery.picked_up", "data": {"reference": "r"}}));
 
-        assert_eq!(report.event, "PARTNER_PICKED_UP");
+        assert_eq!(report.kind.event().unwrap(), "PARTNER_PICKED_UP");
         assert!(report.fields.is_empty());
     }
 
@@ -204,7 +246,7 @@ mod tests {
         ] {
             let report = report(json!({"type": name, "data": {"reference": "r"}}));
 
-            assert_eq!(report.event, event, "{name}");
+            assert_eq!(report.kind.event().unwrap(), event, "{name}");
             assert_eq!(report.cancelled, cancelled, "{name}");
             assert_eq!(text(&report.fields, "failure_reason"), reason, "{name}");
             assert_eq!(text(&report.fields, "failure_raw"), None, "{name}");

@@ -13,8 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 use tower::ServiceExt;
-use waybill_webhooks::keys::DEFAULT_TOLERANCE;
-use waybill_webhooks::{Callback, Inbox, Key, PartnerKeys, Stored, Trust, Unavailable, router};
+use waybill_webhooks::{Callback, Doors, Inbox, Key, PartnerKeys, Stored, Trust, Unavailable, router};
 
 pub(crate) const NOW: i64 = 1_795_000_000;
 pub(crate) const OLD_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -192,23 +191,20 @@ impl Answer {
 /// The receiver with two partners: `acme` in rotation, and `other`.
 pub(crate) fn receiver(inbox: &Arc<FakeInbox>) -> Router {
     let key = |id: &str, secret: &str| Key::parse(id, &secret.to_owned().into()).unwrap();
-    let trust = |keys| Trust {
-        keys,
-        tolerance: DEFAULT_TOLERANCE,
-    };
     let other = key("only", "whsec_//////////////////////////////8=");
     let partners = PartnerKeys::new([
         (
             "acme".to_owned(),
-            trust(vec![key("new", NEW_SECRET), key("old", OLD_SECRET)]),
+            Trust::standard(vec![key("new", NEW_SECRET), key("old", OLD_SECRET)]),
         ),
-        ("other".to_owned(), trust(vec![other])),
+        ("other".to_owned(), Trust::standard(vec![other])),
     ])
     .unwrap();
     router(
         Arc::new(partners),
         inbox.clone(),
         Arc::new(|| DateTime::from_timestamp(NOW, 0).unwrap()),
+        Doors::default(),
     )
 }
 
