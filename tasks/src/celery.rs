@@ -8,6 +8,8 @@
 //! | [`protocol`] | task messages, read strictly and written exactly |
 //! | [`registry`] | tasks with types |
 //! | [`results`] | what became of tasks, and where clients find it |
+//! | [`events`] | what a worker tells whoever watches it |
+//! | [`control`] | what whoever watches it may ask and tell it |
 //! | [`state`] | what a worker knows of itself |
 //! | [`transport`] | the seams: what carries messages, what keeps those that cannot run now |
 //! | [`worker`] | runs tasks, answers senders, loses nothing |
@@ -63,6 +65,8 @@
 //! ```
 
 pub mod amqp;
+pub mod control;
+pub mod events;
 pub mod message;
 pub mod protocol;
 pub mod registry;

@@ -21,15 +21,17 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::Request;
+use super::registry::Rate;
 use super::transport::Delivery;
 
 pub use clock::LamportClock;
-pub use limits::{NotARate, Rate, TaskLimits};
+pub use limits::TaskLimits;
 pub use pool::{AllBusy, Pool, PoolPermit};
 pub use queues::{ConsumedQueue, QueueCommand, Queues};
 pub use revoked::REVOKED_AT_MOST;
 pub use signal::{Signal, UnknownSignal};
 pub use ticket::{Stage, TaskInHand, TaskTicket};
+pub(super) use ticket::{args_repr, kwargs_repr};
 
 use limits::Overrides;
 use revoked::Revoked;
@@ -125,7 +127,7 @@ impl WorkerState {
     /// A task has come: it is reserved until its ticket says more, and in hand until its ticket is dropped.
     pub fn received(self: &Arc<Self>, request: &Arc<Request>, delivery: &Delivery) -> TaskTicket {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
-        let task = Arc::new(TaskInHand::new(request, delivery));
+        let task = Arc::new(TaskInHand::of(request, delivery));
         locked(&self.in_hand).insert(key, Arc::clone(&task));
         TaskTicket::new(Arc::clone(self), key, task)
     }

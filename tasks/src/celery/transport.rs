@@ -107,6 +107,31 @@ pub trait Keeper: Send + Sync + 'static {
 
     /// Keeps a message until it is due, then publishes it to the queue it came from.
     async fn park(&self, delivery: &Delivery, until: DateTime<Utc>) -> Result<(), KeepError>;
+
+    /// Keeps in mind until then that these tasks are revoked, for workers that are down now. What keeps nothing promises what
+    /// Python's worker does: those that run know it.
+    async fn revoke(&self, _ids: &[String], _until: DateTime<Utc>) -> Result<(), KeepError> {
+        Ok(())
+    }
+
+    /// The ids that are kept as revoked.
+    async fn revoked(&self) -> Result<Vec<String>, KeepError> {
+        Ok(Vec::new())
+    }
+
+    /// So many of the messages that wait for their time, those that are due first before the others.
+    async fn scheduled(&self, _limit: usize) -> Result<Vec<Scheduled>, KeepError> {
+        Ok(Vec::new())
+    }
+}
+
+/// A message that waits for its time.
+#[derive(Debug, Clone)]
+pub struct Scheduled {
+    /// When it is due.
+    pub until: DateTime<Utc>,
+    /// The message and where it came from.
+    pub delivery: Delivery,
 }
 
 /// A message set aside.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::celery::message::{HeaderValue, Headers};
+use crate::celery::message::HeaderValue;
 use crate::celery::protocol::Request;
 
 /// How many ids are remembered; the oldest go first.
@@ -52,23 +52,16 @@ impl Revoked {
     /// Whether a task is revoked, by id or by stamp.
     pub(super) fn has(&self, request: &Request, now: Instant) -> bool {
         let by_id = self.since.get(&request.id).is_some_and(|since| remembered(*since, now));
-        by_id || (!self.stamps.is_empty() && self.has_stamp(&request.headers))
+        by_id || (!self.stamps.is_empty() && self.has_stamp(request))
     }
 
-    fn has_stamp(&self, headers: &Headers) -> bool {
-        let (Some(HeaderValue::List(names)), Some(HeaderValue::Table(stamps))) =
-            (headers.get("stamped_headers"), headers.get("stamps"))
-        else {
-            return false;
-        };
-        let names = names.iter().filter_map(HeaderValue::as_text);
-        names
-            .into_iter()
-            .any(|name| match (self.stamps.get(name), stamps.get(name)) {
-                (Some(revoked), Some(HeaderValue::List(values))) => values.iter().any(|value| is_among(revoked, value)),
-                (Some(revoked), Some(value)) => is_among(revoked, value),
-                _ => false,
-            })
+    fn has_stamp(&self, request: &Request) -> bool {
+        let mut names = request.stamped_headers.iter();
+        names.any(|name| match (self.stamps.get(name), request.stamps.get(name)) {
+            (Some(revoked), Some(HeaderValue::List(values))) => values.iter().any(|value| is_among(revoked, value)),
+            (Some(revoked), Some(value)) => is_among(revoked, value),
+            _ => false,
+        })
     }
 
     pub(super) fn ids(&mut self, now: Instant) -> Vec<String> {

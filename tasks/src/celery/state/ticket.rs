@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{Signal, WorkerState};
-use crate::celery::message::HeaderValue;
 use crate::celery::protocol::{Request, python_repr, tuple_repr};
 use crate::celery::transport::Delivery;
 
@@ -38,7 +37,8 @@ pub struct TaskInHand {
 }
 
 impl TaskInHand {
-    pub(super) fn new(request: &Arc<Request>, delivery: &Delivery) -> Self {
+    /// One that has just come.
+    pub(in crate::celery) fn of(request: &Arc<Request>, delivery: &Delivery) -> Self {
         let message = &delivery.message;
         Self {
             request: Arc::clone(request),
@@ -126,16 +126,16 @@ impl TaskInHand {
 
 /// Positional arguments as the sender wrote them, or as Python would have.
 pub(in crate::celery) fn args_repr(request: &Request) -> String {
-    match request.headers.get("argsrepr").and_then(HeaderValue::as_text) {
-        Some(text) => text.to_owned(),
+    match &request.argsrepr {
+        Some(text) => text.clone(),
         None => tuple_repr(&request.args),
     }
 }
 
 /// The same for keyword arguments.
 pub(in crate::celery) fn kwargs_repr(request: &Request) -> String {
-    match request.headers.get("kwargsrepr").and_then(HeaderValue::as_text) {
-        Some(text) => text.to_owned(),
+    match &request.kwargsrepr {
+        Some(text) => text.clone(),
         None => python_repr(&Value::Object(request.kwargs.clone())),
     }
 }
