@@ -7,6 +7,7 @@
 //! | [`message`] | what a broker carries, kept whole |
 //! | [`protocol`] | task messages, read strictly and written exactly |
 //! | [`registry`] | tasks with types |
+//! | [`canvas`] | tasks that follow tasks |
 //! | [`results`] | what became of tasks, and where clients find it |
 //! | [`events`] | what a worker tells whoever watches it |
 //! | [`control`] | what whoever watches it may ask and tell it |
@@ -65,6 +66,7 @@
 //! ```
 
 pub mod amqp;
+pub mod canvas;
 pub mod control;
 pub mod events;
 pub mod message;

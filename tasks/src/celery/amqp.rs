@@ -244,6 +244,16 @@ impl Transport for AmqpTransport {
         }
     }
 
+    async fn ensure_queue(&self, name: &str) {
+        let made = match self.session(name).await {
+            Ok(session) => topology::ensure_classic(&session, name).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = made {
+            tracing::warn!("queue {name} cannot be made: {error}");
+        }
+    }
+
     fn health(&self) -> Health {
         let publishing = self.publishing.now();
         Health {

@@ -59,7 +59,7 @@ impl TaskResult {
     /// The same for a task that raised, is to be tried again, or was revoked.
     pub fn raised(task_id: impl Into<String>, state: State, exception: &Exception, now: DateTime<Utc>) -> Self {
         Self {
-            traceback: exception.traceback.clone(),
+            traceback: (state != State::Revoked).then(|| exception.traceback()),
             ..Self::new(task_id, state, exception.to_json(), now)
         }
     }
@@ -83,7 +83,7 @@ impl TaskResult {
     pub fn exception(&self) -> Option<Exception> {
         self.state.is_exception().then(|| Exception {
             traceback: self.traceback.clone(),
-            ..Exception::from_value(&self.result)
+            ..Exception::from_json(&self.result)
         })
     }
 

@@ -21,6 +21,9 @@ pub trait Transport: Send + Sync + 'static {
     /// Makes a durable topic exchange if there is none of that name; tried again by whoever publishes to it.
     async fn ensure_exchange(&self, _name: &str) {}
 
+    /// Makes a durable queue if there is none of that name, as Python's producers do before they send.
+    async fn ensure_queue(&self, _name: &str) {}
+
     /// How the transport is at the moment, for readiness and `doctor`.
     fn health(&self) -> Health;
 }

@@ -145,6 +145,15 @@ async fn passive(session: &Session, name: &str) -> Result<Option<(u32, u32)>, To
     }
 }
 
+/// A queue as a Python producer makes it that is told to send to one that is missing: later declarations of Python's fit it.
+pub(super) async fn ensure_classic(session: &Session, name: &str) -> Result<(), TopologyError> {
+    if passive(session, name).await?.is_none() {
+        declare_with(session, name, false, FieldTable::default()).await?;
+        info!(queue = %name, "made the classic queue {name}, which a task was to be sent to");
+    }
+    Ok(())
+}
+
 async fn declare_quorum(session: &Session, name: &str) -> Result<(u32, u32), TopologyError> {
     declare_queue(session, name, false).await
 }
@@ -163,6 +172,17 @@ async fn kind(session: &Session, name: &str) -> Result<QueueKind, TopologyError>
 }
 
 async fn declare_queue(session: &Session, name: &str, passive: bool) -> Result<(u32, u32), TopologyError> {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    declare_with(session, name, passive, arguments).await
+}
+
+async fn declare_with(
+    session: &Session,
+    name: &str,
+    passive: bool,
+    arguments: FieldTable,
+) -> Result<(u32, u32), TopologyError> {
     let what = format!("queue {name}");
     let queue = short("a queue's name", name).map_err(|error| unavailable(&what, error))?;
     let channel = session.channel().await.map_err(|error| unavailable(&what, error))?;
@@ -171,8 +191,6 @@ async fn declare_queue(session: &Session, name: &str, passive: bool) -> Result<(
         durable: true,
         ..QueueDeclareOptions::default()
     };
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     let declared = answered(&what, channel.queue_declare(queue, options, arguments)).await?;
     Ok((declared.message_count(), declared.consumer_count()))
 }

@@ -59,9 +59,9 @@ fn refused(text: &str, path: &str, error: &serde_json::Error) -> Malformed {
 fn literal_at(text: &str, error: &serde_json::Error) -> Option<&'static str> {
     let line = text.split('\n').nth(error.line().checked_sub(1)?)?;
     let rest = line.get(error.column().saturating_sub(2)..)?;
-    ["-Infinity", "Infinity", "NaN"]
-        .into_iter()
-        .find(|literal| rest.starts_with(literal) || rest[rest.len().min(1)..].starts_with(literal))
+    let begins =
+        |literal: &&str| rest.starts_with(*literal) || rest.get(1..).is_some_and(|rest| rest.starts_with(*literal));
+    ["-Infinity", "Infinity", "NaN"].into_iter().find(begins)
 }
 
 /// `serde_json` turns an integer beyond 64 bits into a float, silently; so it is looked for first.
@@ -223,6 +223,7 @@ mod tests {
             ("[-9223372036854775809]", "integer-too-large", "body (byte 1)"),
             ("[1e999]", "body-not-json", "body[0] (line 1, column 6)"),
             ("[] []", "body-not-json", "body (line 1, column 4)"),
+            ("葍*", "body-not-json", "body (line 1, column 1)"),
         ] {
             let malformed = parse(body.as_bytes()).unwrap_err();
 

@@ -35,6 +35,11 @@ impl ReplyAddress {
         )
     }
 
+    /// Of somebody who waits for a task that never came to run.
+    pub fn waiting(reply_to: Option<&str>, task_id: &str) -> Option<Self> {
+        Self::new(reply_to, None, task_id)
+    }
+
     fn new(reply_to: Option<&str>, correlation_id: Option<&str>, task_id: &str) -> Option<Self> {
         Some(Self {
             reply_to: reply_to.filter(|queue| !queue.is_empty())?.to_owned(),

@@ -53,7 +53,7 @@ fn an_exception_is_shown_as_python_shows_it() {
             "ValueError('boom')",
         ),
         (
-            json!({"exc_type": "Outer.Inner", "exc_message": [1, "it's"], "exc_module": "tasks"}),
+            json!({"exc_type": "Inner", "exc_message": [1, "it's"], "exc_module": "tasks"}),
             r#"Inner(1, "it's")"#,
         ),
         (
@@ -66,7 +66,7 @@ fn an_exception_is_shown_as_python_shows_it() {
         ),
         (json!("no document"), r#"Exception("'no document'")"#),
     ] {
-        assert_eq!(Exception::from_value(&document).repr(), shown);
+        assert_eq!(Exception::from_json(&document).repr(), shown);
     }
 }
 

@@ -1,0 +1,178 @@
+//! A task has failed: who is called, and who need not wait any longer.
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tracing::warn;
+
+use super::chords::{Unjoined, logged};
+use super::ids::Ids;
+use super::message::Lineage;
+use super::plan::With;
+use super::sig::{Shape, Sig, listed};
+use super::{Canvas, CanvasError};
+use crate::celery::protocol::Request;
+use crate::celery::results::rpc::ReplyAddress;
+use crate::celery::results::{ChordPart, ChordRun, Exception, State, TaskResult};
+use crate::celery::transport::Routing;
+
+impl Canvas {
+    /// A task has raised or was revoked: the rest of its chain fails with it, and its error callbacks are sent. Only errors that
+    /// pass come back; the message must come again then.
+    pub async fn failed(&self, request: &Request, exception: &Exception, state: State) -> Result<(), CanvasError> {
+        logged(self.go_on_failed(request, exception, state).await, &request.id)
+    }
+
+    async fn go_on_failed(&self, request: &Request, exception: &Exception, state: State) -> Result<(), CanvasError> {
+        let lineage = Lineage::of(request);
+        self.fail_rest(&request.embed.chain, exception, &state, &lineage)
+            .await?;
+        if state != State::Failure {
+            return Ok(());
+        }
+        let errbacks = listed(Some(&request.embed.errbacks));
+        let ids = Ids::following(request, "link_error");
+        self.call_errbacks(&errbacks, &request.id, ids, lineage).await
+    }
+
+    /// Sends error callbacks with the id of the task that failed: only Python's own worker could call them with an exception.
+    async fn call_errbacks(
+        &self,
+        errbacks: &[Value],
+        task_id: &str,
+        ids: Ids,
+        lineage: Lineage,
+    ) -> Result<(), CanvasError> {
+        if errbacks.is_empty() {
+            return Ok(());
+        }
+        let errbacks = errbacks.iter().map(Sig::read).collect::<Result<_, _>>()?;
+        let mut planner = self.planner(lineage, ids, ChordRun::Once);
+        planner.apply(Sig::of(Shape::Group(errbacks)), With::args(vec![task_id.into()]))?;
+        self.carry_out(planner.acts).await
+    }
+
+    /// The steps of a chain that will never run.
+    async fn fail_rest(
+        &self,
+        chain: &Value,
+        exception: &Exception,
+        state: &State,
+        lineage: &Lineage,
+    ) -> Result<(), CanvasError> {
+        for step in listed(Some(chain)).iter().rev() {
+            self.fail_sig(&Sig::read(step)?, exception, state, lineage).await?;
+        }
+        Ok(())
+    }
+
+    /// Everything in a signature that somebody may wait for.
+    fn fail_sig<'a>(
+        &'a self,
+        sig: &'a Sig,
+        exception: &'a Exception,
+        state: &'a State,
+        lineage: &'a Lineage,
+    ) -> BoxFuture<'a, Result<(), CanvasError>> {
+        Box::pin(async move {
+            let parts = match &sig.shape {
+                Shape::Task(_) => return self.fail_task(sig, exception, state, lineage).await,
+                Shape::Chain(steps) => steps.as_slice(),
+                Shape::Group(members) => members.as_slice(),
+                Shape::Chord { body, .. } => std::slice::from_ref(&**body),
+            };
+            for part in parts {
+                self.fail_sig(part, exception, state, lineage).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn fail_task(
+        &self,
+        sig: &Sig,
+        exception: &Exception,
+        state: &State,
+        lineage: &Lineage,
+    ) -> Result<(), CanvasError> {
+        let Some(id) = sig.id() else {
+            return Ok(());
+        };
+        let mut result = TaskResult::raised(id, state.clone(), exception, (self.clock)());
+        result.group_id = sig.text("group_id").map(str::to_owned);
+        if let Some(backend) = &self.backend {
+            backend.store(&result).await?;
+        }
+        if let Some(address) = ReplyAddress::waiting(sig.text("reply_to"), id)
+            && let Err(error) = self
+                .transport
+                .publish(address.message(&result), Routing::Optional)
+                .await
+        {
+            warn!(task.id = %id, "who waits for task {id} was not told of its failure: {error}");
+        }
+        let (Some(body), Some(group_id)) = (sig.options.get("chord"), result.group_id) else {
+            return Ok(());
+        };
+        let part = ChordPart {
+            group_id,
+            group_index: sig.options.get("group_index").and_then(Value::as_i64),
+            task_id: result.task_id,
+            state: result.state,
+            result: result.result,
+        };
+        self.part_ended(part, body.clone(), lineage.clone()).await
+    }
+
+    /// A chord whose body will never run: the body fails, its error callbacks are sent, and what was to follow it fails too.
+    pub(super) async fn fail_chord(
+        &self,
+        body: &Sig,
+        failed: &Unjoined,
+        group_id: &str,
+        lineage: Lineage,
+    ) -> Result<(), CanvasError> {
+        warn!(group.id = %group_id, "chord {group_id} fails: {}", failed.text);
+        let chord_error = Exception::chord_error(&failed.text);
+        // The tasks of a group that is a body get what the part has raised.
+        let exception = match body.shape {
+            Shape::Group(_) => &failed.cause,
+            _ => &chord_error,
+        };
+        for (place, (task_id, errbacks)) in waiting(body).into_iter().enumerate() {
+            let lineage = Lineage {
+                parent_id: Some(task_id.clone()),
+                ..lineage.clone()
+            };
+            let ids = Ids::of(&format!("chord/{group_id}/link_error/{place}"));
+            self.call_errbacks(&errbacks, &task_id, ids, lineage).await?;
+        }
+        self.fail_sig(body, exception, &State::Failure, &lineage).await?;
+        let rest = body.options.get("chain").cloned().unwrap_or_default();
+        self.fail_rest(&rest, &chord_error, &State::Failure, &lineage).await
+    }
+}
+
+/// The ids that a body's results have, each with its error callbacks.
+fn waiting(body: &Sig) -> Vec<(String, Vec<Value>)> {
+    let own = listed(body.options.get("link_error"));
+    match &body.shape {
+        Shape::Group(members) => members
+            .iter()
+            .flat_map(waiting)
+            .map(|(id, mut errbacks)| {
+                let more: Vec<_> = own
+                    .iter()
+                    .filter(|errback| !errbacks.contains(errback))
+                    .cloned()
+                    .collect();
+                errbacks.extend(more);
+                (id, errbacks)
+            })
+            .collect(),
+        Shape::Chord { body, .. } => waiting(body)
+            .into_iter()
+            .map(|(id, errbacks)| (id, [own.clone(), errbacks].concat()))
+            .collect(),
+        Shape::Task(_) | Shape::Chain(_) => body.id().map(|id| (id.to_owned(), own)).into_iter().collect(),
+    }
+}
