@@ -18,12 +18,25 @@ use std::sync::{Arc, LazyLock};
 
 use waybill_domain::{Graph, GraphVersion, MachineName, OrderId};
 
-pub use fault::{Fault, Position, TemplateError};
+pub use fault::{Fault, Position, TemplateError, TemplateRule};
 pub use published::Published;
 pub use routing::{Routing, Share};
 
-/// The template that this program was built with.
+/// The template of delivery orders that this program was built with.
 pub const SHIPPED: &str = include_str!("../cloudformation/delivery-graph.yaml");
+
+/// All templates that this program was built with, by file name: one for each machine.
+pub const MACHINES: [(&str, &str); 3] = [
+    (SHIPPED_NAME, SHIPPED),
+    (
+        "cloudformation/order-graph.yaml",
+        include_str!("../cloudformation/order-graph.yaml"),
+    ),
+    (
+        "cloudformation/food-graph.yaml",
+        include_str!("../cloudformation/food-graph.yaml"),
+    ),
+];
 
 /// How the shipped template is named in messages.
 pub const SHIPPED_NAME: &str = "cloudformation/delivery-graph.yaml";
@@ -44,7 +57,11 @@ impl Template {
         let faulty = |faults| TemplateError::faulty(name, faults);
         if text.len() > MOST_BYTES {
             let found = format!("the template has {} bytes, expected at most {MOST_BYTES}", text.len());
-            return Err(faulty(vec![Fault::new(Position::START, found)]));
+            return Err(faulty(vec![Fault::new(
+                Position::START,
+                TemplateRule::FileTooLarge,
+                found,
+            )]));
         }
         let root = node::read(text).map_err(faulty)?;
         resources::read(&root).map_err(faulty)
@@ -69,7 +86,11 @@ impl Template {
                 let position = Position::after(&String::from_utf8_lossy(&bytes[..error.valid_up_to()]));
                 Err(TemplateError::faulty(
                     &name,
-                    vec![Fault::new(position, "not UTF-8, expected a template in YAML")],
+                    vec![Fault::new(
+                        position,
+                        TemplateRule::NotUtf8,
+                        "not UTF-8, expected a template in YAML",
+                    )],
                 ))
             }
         }
@@ -79,6 +100,20 @@ impl Template {
     pub fn shipped() -> &'static Self {
         static TEMPLATE: LazyLock<Template> =
             LazyLock::new(|| Template::parse(SHIPPED, SHIPPED_NAME).expect("a test reads the shipped template"));
+        &TEMPLATE
+    }
+
+    /// The machines of all templates that this program was built with.
+    pub fn every_machine() -> &'static Self {
+        static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
+            let parsed = MACHINES.map(|(name, text)| Template::parse(text, name).expect("a test reads every template"));
+            let [mut all, others @ ..] = parsed;
+            for other in others {
+                all.graphs.extend(other.graphs);
+                all.routings.extend(other.routings);
+            }
+            all
+        });
         &TEMPLATE
     }
 

@@ -1,103 +1,42 @@
 //! The graph: states, and the events that lead from one to another. A `Graph` was checked; it cannot be wrong.
 
 mod check;
+mod condition;
 mod defect;
+mod disposition;
 mod document;
 mod duration;
+mod effect;
 mod field;
+mod kind;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
 
 use crate::{EffectName, EventName, FieldName, Fields, GraphVersion, MachineName, Refusal, Role, StateName};
 
-pub use check::{KNOWN_EFFECTS, SCHEMA};
+pub use check::SCHEMA;
+pub use condition::Condition;
 pub use defect::{Defect, DefectKind, Path};
-pub use document::{DeadlineDocument, FieldDocument, GraphDocument, StateDocument, TransitionDocument};
+pub use disposition::Disposition;
+pub use document::{
+    ArgumentDocument, ConditionDocument, DeadlineDocument, DispositionDocument, EffectDocument, FieldDocument,
+    GraphDocument, StateDocument, TransitionDocument,
+};
+pub use effect::{Argument, EffectDefinition, KNOWN_EFFECTS};
 pub use field::{Field, FieldSource, FieldType};
-
-/// What a state means for the people around an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// On the way; nobody needs to step in.
-    Active,
-    /// Off the way; somebody must step in.
-    Attention,
-    /// The end.
-    Terminal,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Active, Self::Attention, Self::Terminal];
-
-    /// The kind as the graph writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Attention => "attention",
-            Self::Terminal => "terminal",
-        }
-    }
-
-    /// The kind of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How an order ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The customer has it.
-    Success,
-    /// This order brought nothing.
-    Failure,
-    /// Called off.
-    Cancelled,
-}
-
-impl Outcome {
-    /// All outcomes.
-    pub const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Cancelled];
-
-    /// The outcome as the graph writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The outcome of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text)
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+pub use kind::{Kind, Outcome, Tag};
+pub use ways::{MOST_WAYS, Stop, Way};
 
 /// An event that happens by itself if an order stays in its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadline {
     /// After how long; zero is at once, in the same decision.
     pub after: TimeDelta,
+    /// A field that it counts from instead, where the order knows it.
+    pub from: Option<FieldName>,
     /// Which event.
     pub event: EventName,
 }
@@ -105,7 +44,7 @@ pub struct Deadline {
 impl Deadline {
     /// Whether it is due on arrival.
     pub fn is_immediate(&self) -> bool {
-        self.after.is_zero()
+        self.after.is_zero() && self.from.is_none()
     }
 }
 
@@ -120,11 +59,27 @@ pub struct Edge {
     pub actors: BTreeSet<Role>,
     /// What the order must know then: own fields and those of the target, the engine's included.
     pub requires: Vec<FieldName>,
+    /// All other fields that it takes; any field of the graph if none.
+    pub optional: Option<BTreeSet<FieldName>>,
+    /// What must hold, all of it.
+    pub when: Vec<Condition>,
+    /// What it brings itself, where neither the order nor the event does.
+    pub sets: Fields,
+    /// The field that names the new order which takes over, if one does.
+    pub successor: Option<FieldName>,
     asks: Vec<FieldName>,
 }
 
 impl Edge {
-    /// The required fields that a caller brings: all but those the engine fills.
+    /// Whether an event that takes it may bring that field.
+    pub fn takes(&self, field: &FieldName) -> bool {
+        let named = || self.requires.contains(field) || self.sets.contains_key(field);
+        self.optional
+            .as_ref()
+            .is_none_or(|optional| optional.contains(field) || named())
+    }
+
+    /// The required fields that a caller brings: all but those that the engine fills or the way itself brings.
     pub fn asks(&self) -> &[FieldName] {
         &self.asks
     }
@@ -141,20 +96,34 @@ pub struct State {
     pub outcome: Option<Outcome>,
     /// Length of the longest way from the initial state: it rises on every edge.
     pub rank: u32,
+    /// What else is said of it.
+    pub tags: BTreeSet<Tag>,
     /// What an order must know to be here.
     pub requires: Vec<FieldName>,
     /// Effects of entering, in order.
     pub on_enter: Vec<EffectName>,
+    /// Whether entering takes back what effects so far have done.
+    pub compensates: bool,
+    /// Events that happen on entry: the first whose guard holds.
+    pub automatic: Vec<EventName>,
     /// What happens by itself.
     pub deadline: Option<Deadline>,
     /// Ways out.
     pub edges: BTreeMap<EventName, Edge>,
+    /// What events mean that do not lead out, where that does not follow from the ranks.
+    pub otherwise: BTreeMap<EventName, Disposition>,
 }
 
 impl State {
     /// Whether an order's life ends here.
     pub fn is_terminal(&self) -> bool {
         self.kind == Kind::Terminal
+    }
+
+    /// Whether no order ever waits here: it hands on at once, whatever the order knows.
+    pub fn is_passed(&self) -> bool {
+        let always = |event| self.edges.get(event).is_some_and(|edge| edge.when.is_empty());
+        self.deadline.as_ref().is_some_and(Deadline::is_immediate) || self.automatic.iter().any(always)
     }
 }
 
@@ -168,6 +137,7 @@ pub struct Graph {
     states: Vec<State>,
     places: BTreeMap<StateName, usize>,
     fields: BTreeMap<FieldName, Field>,
+    effects: BTreeMap<EffectName, EffectDefinition>,
     ahead: BTreeMap<StateName, BTreeSet<StateName>>,
     document: GraphDocument,
 }
@@ -218,6 +188,11 @@ impl Graph {
     /// What events may bring.
     pub fn fields(&self) -> &BTreeMap<FieldName, Field> {
         &self.fields
+    }
+
+    /// The effects that its states ask for, and their inverses.
+    pub fn effects(&self) -> &BTreeMap<EffectName, EffectDefinition> {
+        &self.effects
     }
 
     /// Whether some way leads from the state `from` to another state `to`.

@@ -12,14 +12,16 @@ mod transition;
 
 pub use event::{Actor, Event, FieldValue, Fields, Role};
 pub use graph::{
-    Deadline, DeadlineDocument, Defect, DefectKind, Edge, Field, FieldDocument, FieldSource, FieldType, Graph,
-    GraphDocument, KNOWN_EFFECTS, Kind, Outcome, Path, SCHEMA, State, StateDocument, TransitionDocument,
+    Argument, ArgumentDocument, Condition, ConditionDocument, Deadline, DeadlineDocument, Defect, DefectKind,
+    Disposition, DispositionDocument, Edge, EffectDefinition, EffectDocument, Field, FieldDocument, FieldSource,
+    FieldType, Graph, GraphDocument, KNOWN_EFFECTS, Kind, MOST_WAYS, Outcome, Path, SCHEMA, State, StateDocument, Stop,
+    Tag, TransitionDocument, Way,
 };
 pub use names::{EffectName, EventName, FieldName, GraphVersion, MachineName, OrderId, Revision, StateName};
-pub use order::DeliveryOrder;
+pub use order::{DeliveryOrder, Instance};
 pub use reason::{CancelReason, FailureReason};
 pub use refusal::Refusal;
-pub use transition::{ArmedDeadline, Change, Transition};
+pub use transition::{ArmedDeadline, Change, RequestedEffect, Transition};
 
 /// An instant, to the microsecond (what both databases keep).
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

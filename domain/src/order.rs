@@ -1,17 +1,20 @@
-//! The delivery order as the graph sees it: where it stands, what it knows, what may follow.
+//! An instance of a machine as its graph sees it: where it stands, what it knows, what may follow.
+
+mod refuse;
+mod step;
 
 use std::collections::BTreeSet;
 
 use chrono::SubsecRound;
 
 use crate::{
-    Actor, ArmedDeadline, Change, Edge, Event, FieldValue, Fields, Graph, GraphVersion, OrderId, Refusal, Revision,
-    State, StateName, Timestamp, Transition,
+    Change, Edge, Event, FieldName, FieldValue, Fields, Graph, GraphVersion, OrderId, Refusal, Revision, StateName,
+    Timestamp, Transition,
 };
 
-/// Where a delivery order stands, and which graph version it obeys for life.
+/// Where an instance of a machine stands, and which graph version it obeys for life.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryOrder {
+pub struct Instance {
     /// Its id.
     pub id: OrderId,
     /// The version it was born with.
@@ -28,34 +31,46 @@ pub struct DeliveryOrder {
     pub fields: Fields,
 }
 
-impl DeliveryOrder {
+/// An instance of the machine `delivery-order`.
+pub type DeliveryOrder = Instance;
+
+impl Instance {
     /// A new order in the graph's initial state, and the first row of its log.
     pub fn born(id: OrderId, graph: &Graph, event: Event, now: Timestamp) -> (Self, Transition) {
         let initial = graph.initial();
-        let step = Step {
-            order_id: id,
-            revision: Revision(1),
-            change: Change::Born,
-            from: None,
+        let unborn = Self {
+            id,
+            graph_version: graph.version(),
+            state: initial.name.clone(),
+            rank: initial.rank,
+            revision: Revision(0),
+            visited: BTreeSet::new(),
+            fields: Fields::new(),
         };
-        let birth = step.into(initial, event, now);
+        let mut birth = unborn.enter(graph, initial, event, now);
+        birth.change = Change::Born;
+        birth.from = None;
         (Self::beginning_with(&birth, graph.version()), birth)
     }
 
     /// Decides what `event` means for this order. Nothing is written, sent or timed here.
     ///
     /// More than one transition follows where the state entered hands on at once: each is a log row of its own.
-    pub fn decide(&self, graph: &Graph, event: Event, now: Timestamp) -> Result<Vec<Transition>, Refusal> {
+    pub fn decide(&self, graph: &Graph, mut event: Event, now: Timestamp) -> Result<Vec<Transition>, Refusal> {
         let Some(edge) = graph.edge(self.state.as_str(), event.name.as_str()) else {
             return Err(self.refuse(graph, event));
         };
+        self.bring(edge, &mut event.fields);
         self.accept(graph, edge, &event)?;
-        let mut transitions = vec![
-            self.step(self.revision, &self.state)
-                .into(target(graph, edge), event, now),
-        ];
-        while let Some(following) = follow(graph, &transitions, now) {
-            transitions.push(following);
+        let mut transitions = vec![self.enter(graph, step::target(graph, edge), event, now)];
+        let mut order = self.clone();
+        // Ends because ranks rise.
+        while let Some(last) = transitions.last() {
+            order.apply(last);
+            match order.follow(graph, last, now) {
+                Some(following) => transitions.push(following),
+                None => break,
+            }
         }
         Ok(transitions)
     }
@@ -117,12 +132,17 @@ impl DeliveryOrder {
         order
     }
 
-    fn step(&self, revision: Revision, from: &StateName) -> Step {
-        Step {
-            order_id: self.id,
-            revision: revision.next(),
-            change: Change::Moved,
-            from: Some(from.clone()),
+    /// What is known of a field while an event is taken: the first value stays.
+    fn know<'a>(&'a self, brought: &'a Fields, name: &FieldName) -> Option<&'a FieldValue> {
+        self.fields.get(name).or_else(|| brought.get(name))
+    }
+
+    /// Adds what the edge itself brings, where nobody else does.
+    fn bring(&self, edge: &Edge, fields: &mut Fields) {
+        for (name, value) in &edge.sets {
+            if !self.fields.contains_key(name) {
+                fields.entry(name.clone()).or_insert_with(|| value.clone());
+            }
         }
     }
 
@@ -148,122 +168,27 @@ impl DeliveryOrder {
         if let Some(name) = event.fields.keys().find(|name| !graph.fields().contains_key(*name)) {
             return Err(Refusal::UnknownField { field: name.clone() });
         }
-        let is_bad = |(name, value): &(&_, &FieldValue)| !graph.fields()[*name].accepts(value);
-        match event.fields.iter().find(is_bad) {
-            Some((name, _)) => Err(Refusal::BadField {
+        for (name, value) in &event.fields {
+            let field = &graph.fields()[name];
+            let expected = if !edge.takes(name) {
+                format!("left out, {} does not take it", event.name)
+            } else if !field.accepts(value) {
+                field.expected()
+            } else {
+                continue;
+            };
+            return Err(Refusal::BadField {
                 field: name.clone(),
-                expected: graph.fields()[name].expected(),
+                expected,
+            });
+        }
+        match self.unmet(edge, &event.fields) {
+            Some(condition) => Err(Refusal::GuardNotMet {
+                state: self.state.clone(),
+                event: event.name.clone(),
+                condition: condition.clone(),
             }),
             None => Ok(()),
         }
     }
-
-    /// Why an event without an edge from the present state does not move the order.
-    fn refuse(&self, graph: &Graph, event: Event) -> Refusal {
-        let edges: Vec<(&State, &Edge)> = graph.edges(event.name.as_str()).collect();
-        if edges.is_empty() {
-            return Refusal::UnknownEvent { event: event.name };
-        }
-        let role = event.actor.role;
-        if !edges.iter().any(|(_, edge)| edge.actors.contains(&role)) {
-            return Refusal::WrongActor {
-                role,
-                event: event.name,
-            };
-        }
-        let state = self.state.clone();
-        if edges.iter().any(|(_, edge)| edge.to == state) {
-            return Refusal::Duplicate {
-                state,
-                event: event.name,
-            };
-        }
-        if let Some((_, edge)) = edges.iter().find(|(_, edge)| self.visited.contains(&edge.to)) {
-            return Refusal::Stale {
-                state,
-                event: event.name,
-                target: edge.to.clone(),
-            };
-        }
-        // Only an edge that this reporter may take later is worth waiting for.
-        let is_ahead = |(from, edge): &&(&State, &Edge)| {
-            edge.actors.contains(&role) && graph.leads_to(self.state.as_str(), from.name.as_str())
-        };
-        match edges.iter().find(is_ahead) {
-            Some((from, edge)) => Refusal::Early {
-                state,
-                event: event.name,
-                expected: from.name.clone(),
-                target: edge.to.clone(),
-            },
-            None => Refusal::Contradiction {
-                state,
-                event: event.name,
-            },
-        }
-    }
-}
-
-/// A log row to be: everything that does not depend on where it leads.
-struct Step {
-    order_id: OrderId,
-    revision: Revision,
-    change: Change,
-    from: Option<StateName>,
-}
-
-impl Step {
-    fn into(self, target: &State, event: Event, now: Timestamp) -> Transition {
-        let at = now.trunc_subsecs(6);
-        let deadline = target.deadline.as_ref().filter(|deadline| !deadline.is_immediate());
-        Transition {
-            order_id: self.order_id,
-            revision: self.revision,
-            change: self.change,
-            event: event.name,
-            key: event.key,
-            actor: event.actor,
-            from: self.from,
-            to: target.name.clone(),
-            rank: target.rank,
-            fields: event.fields,
-            inferred: event.inferred,
-            occurred_at: event.occurred_at.trunc_subsecs(6),
-            at,
-            effects: target.on_enter.clone(),
-            deadline: deadline.map(|deadline| ArmedDeadline {
-                event: deadline.event.clone(),
-                at: at.checked_add_signed(deadline.after).unwrap_or(Timestamp::MAX_UTC),
-            }),
-        }
-    }
-}
-
-/// The transition that the newest one entails, if its state hands on at once. Ends because ranks rise.
-fn follow(graph: &Graph, transitions: &[Transition], now: Timestamp) -> Option<Transition> {
-    let last = transitions.last()?;
-    let state = graph.state(last.to.as_str())?;
-    let deadline = state.deadline.as_ref().filter(|deadline| deadline.is_immediate())?;
-    let edge = state.edges.get(&deadline.event)?;
-    let event = Event {
-        name: deadline.event.clone(),
-        key: format!("{}/{}", last.key, deadline.event),
-        actor: Actor::system(),
-        fields: Fields::new(),
-        inferred: false,
-        occurred_at: now,
-    };
-    let step = Step {
-        order_id: last.order_id,
-        revision: last.revision.next(),
-        change: Change::Moved,
-        from: Some(state.name.clone()),
-    };
-    Some(step.into(target(graph, edge), event, now))
-}
-
-fn target<'a>(graph: &'a Graph, edge: &Edge) -> &'a State {
-    graph
-        .state(edge.to.as_str())
-        .expect("an edge of a checked graph leads to one of its states")
 }

@@ -1,6 +1,6 @@
 //! Refusals: the graph's no, with what the caller needs to act on it.
 
-use crate::{EventName, FieldName, Role, StateName};
+use crate::{Condition, EventName, FieldName, Role, StateName};
 
 /// Why an event does not move an order. Never retried, never logged as an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +42,32 @@ pub enum Refusal {
         state: StateName,
         /// What was reported.
         event: EventName,
+    },
+    /// The graph wants it recorded here without moving.
+    #[error("{event} is only noted in {state}")]
+    Noted {
+        /// Where the order is.
+        state: StateName,
+        /// What was reported.
+        event: EventName,
+    },
+    /// The graph leaves it to an operator.
+    #[error("{event} is for an operator to decide in {state}")]
+    ForOperator {
+        /// Where the order is.
+        state: StateName,
+        /// What was reported.
+        event: EventName,
+    },
+    /// What the transition asks of the order does not hold.
+    #[error("{event} is not allowed in {state}: expected that {condition}")]
+    GuardNotMet {
+        /// Where the order is.
+        state: StateName,
+        /// What was reported.
+        event: EventName,
+        /// What does not hold.
+        condition: Condition,
     },
     /// No transition of this graph version has that name.
     #[error("{event} is not an event of this graph")]

@@ -1,6 +1,8 @@
 //! Transitions: accepted events, each one row of an order's log.
 
-use crate::{Actor, EffectName, EventName, Fields, OrderId, Revision, StateName, Timestamp};
+use std::collections::BTreeMap;
+
+use crate::{Actor, EffectName, EventName, FieldValue, Fields, OrderId, Revision, StateName, Timestamp};
 
 /// What a log row did to its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,17 @@ pub struct ArmedDeadline {
     pub at: Timestamp,
 }
 
+/// A task that must follow a transition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestedEffect {
+    /// The effect's name in the graph.
+    pub name: EffectName,
+    /// The task and the queue of another service; none for an effect of our own.
+    pub task: Option<(String, String)>,
+    /// What the task is told beside ids, by keyword.
+    pub arguments: BTreeMap<String, FieldValue>,
+}
+
 /// One row of an order's log: decided, not yet written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
@@ -73,7 +86,7 @@ pub struct Transition {
     /// When it was decided, by the database's clock.
     pub at: Timestamp,
     /// What must follow, in order; empty where nothing moved.
-    pub effects: Vec<EffectName>,
+    pub effects: Vec<RequestedEffect>,
     /// The deadline of `to`, if it has one that is not immediate.
     pub deadline: Option<ArmedDeadline>,
 }

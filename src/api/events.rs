@@ -23,9 +23,6 @@ use super::views::{LastMove, OrderView, allowed_events};
 use crate::engine::orders::split_fields;
 use crate::engine::{Answer, Report};
 
-/// The field that the engine fills when an order is replaced: only with it may a new address or partner be chosen.
-const REPLACEMENT: &str = "replacement_delivery_order_id";
-
 /// Tells that this was reported before, and that nothing was done again.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -146,11 +143,7 @@ async fn latest(app: &App, order_id: OrderId) -> Result<(HeaderMap, Json<OrderVi
 /// A new address and another partner are for an order that takes over.
 fn check_extra(app: &App, graph: Option<&Graph>, event: &str, extra: &Value) -> Result<(), Problem> {
     let Value::Object(extra) = extra else { return Ok(()) };
-    let replaces = graph.is_some_and(|graph| {
-        graph
-            .edges(event)
-            .any(|(_, edge)| edge.requires.iter().any(|field| *field == REPLACEMENT))
-    });
+    let replaces = graph.is_some_and(|graph| graph.edges(event).any(|(_, edge)| edge.successor.is_some()));
     if let Some(name) = extra.keys().next().filter(|_| !replaces) {
         let detail = format!("{name} is only for an event that arranges a new order");
         return Err(Problem::new(Code::UnknownField, detail).with("field", name.as_str()));
@@ -183,7 +176,9 @@ async fn refused(app: &App, order_id: OrderId, refusal: Refusal) -> Result<Probl
         Refusal::UnknownField { field } => of(Code::UnknownField).with("field", field.as_str()),
         Refusal::BadField { field, .. } => of(Code::BadField).with("field", field.as_str()),
         Refusal::Duplicate { .. } => conflict(app, order_id, of(Code::DuplicateEvent)).await?,
-        Refusal::Stale { .. } => conflict(app, order_id, of(Code::StaleEvent)).await?,
+        Refusal::GuardNotMet { .. } => conflict(app, order_id, of(Code::GuardNotMet)).await?,
+        Refusal::ForOperator { .. } => conflict(app, order_id, of(Code::ForOperator)).await?,
+        Refusal::Stale { .. } | Refusal::Noted { .. } => conflict(app, order_id, of(Code::StaleEvent)).await?,
         Refusal::Early { .. } => conflict(app, order_id, of(Code::EarlyEvent)).await?,
         Refusal::Contradiction { .. } => conflict(app, order_id, of(Code::ContradictingEvent)).await?,
     })

@@ -23,7 +23,7 @@ pub(super) fn render(graph: &Graph) -> String {
             text,
             "  {} [label=\"{}\"{}{group}];",
             state.name,
-            label(state),
+            label(graph, state),
             shape(state)
         );
     }
@@ -48,10 +48,10 @@ pub(super) fn render(graph: &Graph) -> String {
     text
 }
 
-fn label(state: &State) -> String {
+fn label(graph: &Graph, state: &State) -> String {
     let mut lines = vec![state.name.to_string(), words::kind(state)];
     lines.extend(state.requires.iter().map(|field| format!("requires {field}")));
-    lines.extend(state.on_enter.iter().map(|effect| format!("on entry {effect}")));
+    lines.extend(words::effects(graph, state));
     lines.join("\\n")
 }
 
@@ -59,7 +59,9 @@ fn caption(state: &State, edge: &Edge) -> String {
     let when = words::deadline(state, edge)
         .map(|when| format!(" {when}"))
         .unwrap_or_default();
-    format!("{}{when}\\n{}", edge.event, words::roles(edge))
+    let mut lines = vec![format!("{}{when}", edge.event), words::roles(edge)];
+    lines.extend(words::conditions(edge));
+    lines.join("\\n")
 }
 
 fn shape(state: &State) -> &'static str {

@@ -22,9 +22,11 @@ pub(super) fn render(graph: &Graph) -> String {
     let _ = writeln!(text, "  [*] --> {}", graph.initial().name);
     for state in graph.states() {
         for edge in state.edges.values() {
-            let when = words::deadline(state, edge)
+            let when: String = words::deadline(state, edge)
+                .into_iter()
+                .chain(words::conditions(edge))
                 .map(|when| format!(", {when}"))
-                .unwrap_or_default();
+                .collect();
             let _ = writeln!(
                 text,
                 "  {} --> {} : {} ({}{when})",

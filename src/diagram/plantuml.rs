@@ -16,8 +16,8 @@ pub(super) fn render(graph: &Graph) -> String {
         for field in &state.requires {
             let _ = writeln!(text, "{} : requires {field}", state.name);
         }
-        for effect in &state.on_enter {
-            let _ = writeln!(text, "{} : on entry {effect}", state.name);
+        for effect in words::effects(graph, state) {
+            let _ = writeln!(text, "{} : {effect}", state.name);
         }
     }
     let _ = writeln!(text, "[*] --> {}", graph.initial().name);
@@ -28,10 +28,12 @@ pub(super) fn render(graph: &Graph) -> String {
                 .unwrap_or_default();
             let is_happy = happy::connects(&path, state.name.as_str(), edge.to.as_str());
             let arrow = if is_happy { "-[bold]->" } else { "-->" };
-            let roles = words::roles(edge);
+            let mut lines = vec![words::roles(edge)];
+            lines.extend(words::conditions(edge));
+            let lines = lines.join("\\n");
             let _ = writeln!(
                 text,
-                "{} {arrow} {} : {}{when}\\n{roles}",
+                "{} {arrow} {} : {}{when}\\n{lines}",
                 state.name, edge.to, edge.event
             );
         }

@@ -12,9 +12,10 @@ fn shipped() -> &'static Graph {
 }
 
 /// The generated file is what is rendered now; `WAYBILL_ACCEPT=1` rewrites it.
-fn is_up_to_date(file: &str, format: Format) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagrams").join(file);
-    let rendered = render(shipped(), format);
+fn is_up_to_date(graph: &Graph, format: Format, ending: &str) {
+    let file = format!("{}-v{}.{ending}", graph.machine(), graph.version());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagrams").join(&file);
+    let rendered = render(graph, format);
     if std::env::var_os("WAYBILL_ACCEPT").is_some() {
         std::fs::write(&path, &rendered).expect("written");
     }
@@ -27,13 +28,50 @@ fn is_up_to_date(file: &str, format: Format) {
 }
 
 #[test]
-fn the_svg_in_the_docs_is_generated() {
-    is_up_to_date("delivery-order-v1.svg", Format::Svg);
+fn the_diagrams_in_the_docs_are_generated_for_every_version_of_every_machine() {
+    for graph in Template::every_machine().graphs() {
+        is_up_to_date(graph, Format::Svg, "svg");
+        is_up_to_date(graph, Format::Mermaid, "mmd");
+    }
 }
 
 #[test]
-fn the_mermaid_diagram_in_the_docs_is_generated() {
-    is_up_to_date("delivery-order-v1.mmd", Format::Mermaid);
+fn tagged_states_are_the_happy_path() {
+    let food = Template::every_machine()
+        .graph("food-order", GraphVersion(1))
+        .expect("version 1");
+
+    let names: Vec<&str> = happy::path(food).iter().map(|state| state.name.as_str()).collect();
+
+    let expected = "PLACED PAYMENT_CONFIRMED CONFIRMED PREPARING READY PICKED_UP DELIVERING DELIVERED";
+    assert_eq!(names.join(" "), expected);
+}
+
+#[test]
+fn guards_foreign_effects_and_what_ways_bring_are_drawn() {
+    let food = Template::every_machine()
+        .graph("food-order", GraphVersion(1))
+        .expect("version 1");
+
+    for format in Format::ALL {
+        let text = render(food, format);
+        for told in [
+            "if confirms_by_itself is true",
+            "sets cancel_reason NO_COURIER",
+            "by ready_at or after 1 h",
+            "at once",
+        ] {
+            assert!(text.contains(told), "{format} {told}");
+        }
+        let effects = [
+            "on entry assign_courier at couriers",
+            "on entry takes earlier effects back",
+        ];
+        assert!(
+            format == Format::Mermaid || effects.iter().all(|told| text.contains(told)),
+            "{format}"
+        );
+    }
 }
 
 #[test]

@@ -12,17 +12,43 @@ pub(super) fn roles(edge: &Edge) -> String {
         .join(", ")
 }
 
-/// When the edge takes itself, if it does: `after 48 h`, `at once`.
+/// When the edge takes itself, if it does: `after 48 h`, `at once`, `at ready_at or after 60 min`.
 pub(super) fn deadline(state: &State, edge: &Edge) -> Option<String> {
+    if state.automatic.contains(&edge.event) {
+        return Some("at once".to_owned());
+    }
     let deadline = state
         .deadline
         .as_ref()
         .filter(|deadline| deadline.event == edge.event)?;
-    Some(if deadline.is_immediate() {
-        "at once".to_owned()
-    } else {
-        format!("after {}", duration(deadline.after))
+    let after = format!("after {}", duration(deadline.after));
+    Some(match &deadline.from {
+        _ if deadline.is_immediate() => "at once".to_owned(),
+        Some(field) => format!("by {field} or {after}"),
+        None => after,
     })
+}
+
+/// What the edge asks of the order's data, and what it brings itself.
+pub(super) fn conditions(edge: &Edge) -> Vec<String> {
+    let guards = edge.when.iter().map(|condition| format!("if {condition}"));
+    let brings = edge.sets.iter().map(|(field, value)| format!("sets {field} {value}"));
+    guards.chain(brings).collect()
+}
+
+/// What follows from entering a state, in order.
+pub(super) fn effects(graph: &Graph, state: &State) -> Vec<String> {
+    let back = state
+        .compensates
+        .then(|| "on entry takes earlier effects back".to_owned());
+    let named = state.on_enter.iter().map(|name| {
+        let queue = graph.effects().get(name).and_then(|effect| effect.task.as_ref());
+        match queue {
+            Some((_, queue)) => format!("on entry {name} at {queue}"),
+            None => format!("on entry {name}"),
+        }
+    });
+    back.into_iter().chain(named).collect()
 }
 
 /// Fields that the edge asks for beyond what its target requires anyway.
@@ -31,6 +57,7 @@ pub(super) fn own_fields<'g>(graph: &Graph, edge: &'g Edge) -> Vec<&'g FieldName
     edge.requires
         .iter()
         .filter(|field| target.is_none_or(|target| !target.requires.contains(field)))
+        .filter(|field| !edge.sets.contains_key(*field))
         .collect()
 }
 

@@ -88,6 +88,37 @@ impl TakeReport {
     }
 }
 
+impl TakeReport {
+    /// A refusal is an answer; but what the graph wants noted is noted, and what it wants an operator to see is shown to one.
+    fn refused(&self, unit: &mut Unit, event: Event, refusal: Refusal, content: Vec<u8>) -> Answer {
+        let id = self.report.order_id;
+        let revision = match refusal {
+            Refusal::Noted { .. } => self.core.note(unit, id, event).map(|noted| noted.revision.0),
+            Refusal::ForOperator { .. } => {
+                self.core.contradict(unit, id, event, "contradiction");
+                None
+            }
+            _ => None,
+        };
+        match revision {
+            Some(revision) => self.applied(unit, revision, content),
+            None => Answer::Refused(refusal),
+        }
+    }
+
+    fn applied(&self, unit: &mut Unit, revision: i64, content: Vec<u8>) -> Answer {
+        unit.writes.inbox.push(InboxRow {
+            source: SOURCE,
+            key: self.key(),
+            order_id: Some(self.report.order_id),
+            sequence: Some(revision),
+            outcome: "applied".to_owned(),
+            payload_hash: content,
+        });
+        Answer::Applied { revision }
+    }
+}
+
 impl Command for TakeReport {
     type Answer = Answer;
 
@@ -131,19 +162,11 @@ impl Command for TakeReport {
         if let Some(Err(refusal)) = reported {
             return Answer::Refused(refusal);
         }
-        match self.core.apply(unit, report.order_id, event, &report.extra) {
-            Err(refusal) => Answer::Refused(refusal),
+        match self.core.apply(unit, report.order_id, event.clone(), &report.extra) {
+            Err(refusal) => self.refused(unit, event, refusal, content),
             Ok(applied) => {
                 let revision = applied.transitions.last().map_or(revision, |last| last.revision.0);
-                unit.writes.inbox.push(InboxRow {
-                    source: SOURCE,
-                    key: self.key(),
-                    order_id: Some(report.order_id),
-                    sequence: Some(revision),
-                    outcome: "applied".to_owned(),
-                    payload_hash: content,
-                });
-                Answer::Applied { revision }
+                self.applied(unit, revision, content)
             }
         }
     }

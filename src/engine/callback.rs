@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Actor, Event, EventName, Fields, OrderId, Refusal, Role};
+use waybill_domain::{Actor, Disposition, Event, EventName, Fields, OrderId, Refusal, Role};
 use waybill_tasks::celery::message::{HeaderValue, Message, Properties};
 use waybill_webhooks::{Callback as Received, Inbox, PartnerReport, Stored, Unavailable, Unmapped};
 
@@ -18,8 +18,6 @@ use crate::store::committer::Command;
 use crate::store::record::{Callback, CallbackState, Dead, EffectState};
 use crate::store::{Needs, Place, Unit};
 
-/// How long a callback that came early waits for its turn.
-const PATIENCE: TimeDelta = TimeDelta::hours(1);
 /// A callback that knows its delivery by the partner's id alone can be faster than the partner's answer to our booking.
 const MATCHING: TimeDelta = TimeDelta::minutes(10);
 /// How often it is looked for meanwhile.
@@ -242,7 +240,7 @@ impl Command for Apply {
         let Settled(state, detail) = self.settle(unit);
         let now = unit.now;
         let parked_until = match self.order_id {
-            Some(_) => self.callback.received_at + PATIENCE,
+            Some(_) => self.patient_until(unit),
             None => now + MATCH_AGAIN,
         };
         let Some(callback) = unit.callbacks.get_mut(&id) else {
@@ -320,6 +318,17 @@ impl Apply {
         Settled(CallbackState::Orphan, Some(detail))
     }
 
+    /// Until when this callback may wait for its turn.
+    fn patient_until(&self, unit: &Unit) -> DateTime<Utc> {
+        let said = || {
+            let id = self.order_id?;
+            let event = self.translated.as_ref().ok()?.kind.event()?;
+            let state = &unit.orders.get(&id)?.order.state;
+            Some(self.core.graph_in(unit, id)?.patience(state.as_str(), event.as_str()))
+        };
+        self.callback.received_at + said().unwrap_or(Disposition::PATIENCE)
+    }
+
     fn refused(
         &self,
         unit: &mut Unit,
@@ -338,9 +347,11 @@ impl Apply {
                 self.core.note(unit, id, event);
                 Settled(CallbackState::Stale, detail)
             }
-            Refusal::Early { .. } if unit.now < self.callback.received_at + PATIENCE => {
-                Settled(CallbackState::Parked, detail)
+            Refusal::Noted { .. } => {
+                self.core.note(unit, id, event);
+                Settled(CallbackState::Noted, detail)
             }
+            Refusal::Early { .. } if unit.now < self.patient_until(unit) => Settled(CallbackState::Parked, detail),
             Refusal::Early { expected, .. } => self.unresolved(unit, id, event, report, expected.as_str()),
             Refusal::Contradiction { state, .. } => {
                 let cancelled = unit.orders[&id].record.outcome.as_deref() == Some("cancelled");

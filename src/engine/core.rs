@@ -14,9 +14,6 @@ use crate::template::Template;
 /// The machine of delivery orders.
 pub const MACHINE: &str = "delivery-order";
 
-/// A field that the engine fills: the order that takes over.
-const REPLACEMENT: &str = "replacement_delivery_order_id";
-
 /// Names and addresses outside, from the settings.
 #[derive(Debug, Clone)]
 pub struct Outside {
@@ -79,17 +76,17 @@ impl Core {
             });
         }
         let edge = graph.edge(order.state.as_str(), event.name.as_str());
-        let replacement = edge.is_some_and(|edge| edge.requires.iter().any(|field| *field == REPLACEMENT));
-        let successor = replacement.then(super::new_order_id);
-        if let Some(successor) = successor {
-            event.fields.insert(REPLACEMENT.into(), successor.to_string().into());
+        let named = edge.and_then(|edge| edge.successor.clone());
+        let successor = named.map(|field| (field, super::new_order_id()));
+        if let Some((field, successor)) = &successor {
+            event.fields.insert(field.clone(), successor.to_string().into());
         }
         let transitions = order.decide(&graph, event, unit.now)?;
         for transition in &transitions {
             self.enter(unit, &graph, transition);
             order.apply(transition);
         }
-        if let (Some(successor), Some(last)) = (successor, transitions.last()) {
+        if let (Some((_, successor)), Some(last)) = (successor, transitions.last()) {
             self.succeed(unit, id, successor, last, extra);
         }
         Ok(Applied { transitions })
@@ -191,12 +188,16 @@ impl Core {
     /// Asks for an effect: as a row of the outbox, and with the in-process transport as its message at once.
     pub(super) fn request(&self, unit: &mut Unit, mut effect: Effect) {
         if self.outside.local && effect.due_at <= unit.now {
-            effect.state = EffectState::Sent;
+            effect.state = match effect.payload {
+                Some(_) => EffectState::Done,
+                None => EffectState::Sent,
+            };
             effect.published_at = Some(unit.now);
             let message = message::of_effect(&effect, &self.outside.queue);
+            let queue = message::queue_of(&effect, &self.outside.queue);
             unit.writes
                 .messages
-                .push(message::pack(&self.store, &self.outside.queue, &message, unit.now));
+                .push(message::pack(&self.store, queue, &message, unit.now));
         }
         unit.writes.effects.push(effect);
     }

@@ -75,8 +75,25 @@ pub const EVENTS_EXCHANGE: &str = "waybill.events";
 pub(super) fn of_effect(effect: &Effect, queue: &str) -> Message {
     match &effect.payload {
         Some(payload) if effect.name == PUBLISH_EVENT => event(effect, payload),
-        _ => task(effect, queue),
+        Some(payload) => foreign_task(effect, payload),
+        None => task(effect, queue),
     }
+}
+
+/// The queue of an effect's message in the in-process transport.
+pub(super) fn queue_of<'a>(effect: &'a Effect, queue: &'a str) -> &'a str {
+    let foreign = effect.payload.as_ref().and_then(|payload| payload["queue"].as_str());
+    foreign.unwrap_or(queue)
+}
+
+/// A task of another service, named by the graph with its queue and arguments.
+fn foreign_task(effect: &Effect, payload: &Json) -> Message {
+    let named = |key: &str| payload[key].as_str().unwrap_or_default();
+    Signature::new(named("task"))
+        .id(effect.effect_id)
+        .kwargs(payload["kwargs"].clone())
+        .queue(named("queue"))
+        .into_message()
 }
 
 /// A CloudEvent 1.0 in structured JSON. Its id says whose and which: listeners sort and deduplicate by it.

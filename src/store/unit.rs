@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Change, DeliveryOrder, MachineName, OrderId, Transition};
+use waybill_domain::{Change, DeliveryOrder, MachineName, OrderId, RequestedEffect, Transition};
 
 use super::chain;
 use super::db::{DbError, Tx};
@@ -212,14 +213,14 @@ impl Unit {
             .effects
             .iter()
             .zip(0..)
-            .map(|(name, ordinal)| Effect {
-                effect_id: super::effect_id(transition.order_id, transition.revision.0, name.as_str()),
+            .map(|(requested, ordinal)| Effect {
+                effect_id: super::effect_id(transition.order_id, transition.revision.0, requested.name.as_str()),
                 order_id: Some(transition.order_id),
                 sequence: transition.revision.0,
                 ordinal,
-                name: name.to_string(),
+                name: requested.name.to_string(),
                 subject: None,
-                payload: None,
+                payload: payload(requested),
                 state: super::record::EffectState::Requested,
                 attempts: 0,
                 due_at: self.now,
@@ -270,4 +271,10 @@ impl Unit {
             },
         );
     }
+}
+
+/// What a task of another service is sent with; our own tasks carry ids only.
+fn payload(requested: &RequestedEffect) -> Option<Json> {
+    let (task, queue) = requested.task.as_ref()?;
+    Some(json!({ "task": task, "queue": queue, "kwargs": requested.arguments }))
 }

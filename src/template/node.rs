@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::Value;
 
-use super::fault::{Fault, Position};
+use super::fault::{Fault, Position, TemplateRule};
 use super::scalar;
 
 /// Nesting of mappings and lists.
@@ -126,11 +126,13 @@ pub(super) fn read(text: &str) -> Result<Node, Vec<Fault>> {
             Err(error) => {
                 let position = Position::from(*error.marker());
                 // The scanner looks ahead and stops by itself at some depth beyond ours.
-                let message = match error.info() {
-                    "recursion limit exceeded" => format!("nested deeper than {DEEPEST} levels"),
-                    info => format!("not YAML: {info}"),
+                let (rule, message) = match error.info() {
+                    "recursion limit exceeded" => {
+                        (TemplateRule::TooDeep, format!("nested deeper than {DEEPEST} levels"))
+                    }
+                    info => (TemplateRule::NotYaml, format!("not YAML: {info}")),
                 };
-                reader.faults.push(Fault::new(position, message));
+                reader.faults.push(Fault::new(position, rule, message));
                 return Err(reader.faults);
             }
         }
@@ -140,6 +142,7 @@ pub(super) fn read(text: &str) -> Result<Node, Vec<Fault>> {
         Some(_) => Err(reader.faults),
         None => Err(vec![Fault::new(
             Position::START,
+            TemplateRule::EmptyFile,
             "the file is empty, expected a template",
         )]),
     }
@@ -173,12 +176,17 @@ impl Reader {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return self.stop(position, "a second document, expected one template in the file");
+                    return self.stop(
+                        position,
+                        TemplateRule::SecondDocument,
+                        "a second document, expected one template in the file",
+                    );
                 }
             }
             Event::Alias(_) => {
                 self.refuse(
                     position,
+                    TemplateRule::Alias,
                     "an alias, expected the value itself: CloudFormation refuses aliases",
                 );
                 self.put(Node {
@@ -216,7 +224,11 @@ impl Reader {
     fn begin(&mut self, anchor: usize, tag: Option<String>, position: Position, open: Open) -> Flow {
         self.refuse_anchor(anchor, position);
         if self.open.len() == DEEPEST {
-            return self.stop(position, &format!("nested deeper than {DEEPEST} levels"));
+            return self.stop(
+                position,
+                TemplateRule::TooDeep,
+                &format!("nested deeper than {DEEPEST} levels"),
+            );
         }
         self.open.push((position, tag, open));
         Flow::Continue(())
@@ -251,17 +263,18 @@ impl Reader {
         if anchor != 0 {
             self.refuse(
                 position,
+                TemplateRule::Anchor,
                 "an anchor, expected plain data: CloudFormation refuses aliases",
             );
         }
     }
 
-    fn refuse(&mut self, position: Position, message: &str) {
-        self.faults.push(Fault::new(position, message));
+    fn refuse(&mut self, position: Position, rule: TemplateRule, message: &str) {
+        self.faults.push(Fault::new(position, rule, message));
     }
 
-    fn stop(&mut self, position: Position, message: &str) -> Flow {
-        self.refuse(position, message);
+    fn stop(&mut self, position: Position, rule: TemplateRule, message: &str) -> Flow {
+        self.refuse(position, rule, message);
         Flow::Break(())
     }
 }
@@ -270,16 +283,21 @@ fn check_key(key: &Node, seen: &mut BTreeMap<String, Position>) -> Option<Fault>
     let Some(text) = key.text() else {
         return Some(Fault::new(
             key.position,
+            TemplateRule::KeyNotText,
             format!("{} as a key, expected text", key.describe()),
         ));
     };
     if text == "<<" && matches!(key.content, Content::Scalar(_, true)) {
-        return Some(Fault::new(key.position, "a merge key, expected the entries themselves"));
+        return Some(Fault::new(
+            key.position,
+            TemplateRule::MergeKey,
+            "a merge key, expected the entries themselves",
+        ));
     }
     match seen.get(text) {
         Some(first) => {
             let message = format!("the key {text} is there twice, first in line {}", first.line);
-            Some(Fault::new(key.position, message))
+            Some(Fault::new(key.position, TemplateRule::DuplicateKey, message))
         }
         None => {
             seen.insert(text.to_owned(), key.position);

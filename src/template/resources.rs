@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use waybill_domain::{Defect, Graph, GraphDocument, GraphVersion, MachineName};
 
-use super::fault::{Fault, Position};
+use super::fault::{Fault, Position, TemplateRule};
 use super::node::{Content, Node};
 use super::published::Published;
 use super::routing::Routing;
@@ -17,11 +17,12 @@ const RESOURCE_TYPE: &str = "AWS::AppConfig::HostedConfigurationVersion";
 pub(super) fn read(root: &Node) -> Result<Template, Vec<Fault>> {
     let Content::Map(_) = root.content else {
         let message = format!("found {}, expected a CloudFormation template", root.describe());
-        return Err(vec![Fault::new(root.position, message)]);
+        return Err(vec![Fault::new(root.position, TemplateRule::NotATemplate, message)]);
     };
     let Some(resources) = root.get("Resources").filter(|node| !node.entries().is_empty()) else {
         return Err(vec![Fault::new(
             root.locate(&["Resources"]),
+            TemplateRule::NotATemplate,
             "no resources, expected a CloudFormation template",
         )]);
     };
@@ -31,7 +32,11 @@ pub(super) fn read(root: &Node) -> Result<Template, Vec<Fault>> {
     }
     if harvest.places.is_empty() && harvest.faults.is_empty() {
         let message = "no graph, expected a resource with Metadata.StateMachineGraph";
-        return Err(vec![Fault::new(root.locate(&["Resources"]), message)]);
+        return Err(vec![Fault::new(
+            root.locate(&["Resources"]),
+            TemplateRule::NoGraph,
+            message,
+        )]);
     }
     for (_, resource) in resources.entries() {
         harvest.take_routing(resource);
@@ -76,7 +81,7 @@ impl Harvest {
                     .or_insert_with(|| Published::new(graph, &body.to_json()));
             }
             Err(defects) => {
-                let fault = |defect: &Defect| Fault::new(body.locate(defect.path.segments()), defect.to_string());
+                let fault = |defect: &Defect| Fault::of(defect, body.locate(defect.path.segments()));
                 self.faults.extend(defects.iter().map(fault));
             }
         }
@@ -106,7 +111,8 @@ impl Harvest {
                     "version {version} of {machine} is published twice, first in line {}",
                     first.line
                 );
-                self.faults.push(Fault::new(name.position, message));
+                self.faults
+                    .push(Fault::new(name.position, TemplateRule::PublishedTwice, message));
             }
             None => {
                 self.places.insert(key, name.position);
@@ -133,7 +139,11 @@ impl Harvest {
             }
             Entry::Occupied(taken) => {
                 let message = format!("a second routing of {}, expected one", taken.key());
-                self.faults.push(Fault::new(body.locate(&["machine"]), message));
+                self.faults.push(Fault::new(
+                    body.locate(&["machine"]),
+                    TemplateRule::RoutingTwice,
+                    message,
+                ));
             }
         }
     }
@@ -150,7 +160,11 @@ impl Harvest {
         let found = resource.get("Type").map_or_else(|| "none".to_owned(), Node::describe);
         if resource.get("Type").and_then(Node::text) != Some(RESOURCE_TYPE) {
             let message = format!("the type is {found}, expected {RESOURCE_TYPE}");
-            self.faults.push(Fault::new(resource.locate(&["Type"]), message));
+            self.faults.push(Fault::new(
+                resource.locate(&["Type"]),
+                TemplateRule::WrongResourceType,
+                message,
+            ));
         }
         let content = resource
             .get("Properties")
@@ -158,8 +172,11 @@ impl Harvest {
         let position = resource.locate(&["Properties", "Content", "Fn::ToJsonString"]);
         let expected = "expected Fn::ToJsonString with a mapping, so that the graph stays structured";
         let Some(content) = content else {
-            self.faults
-                .push(Fault::new(position, format!("no content, {expected}")));
+            self.faults.push(Fault::new(
+                position,
+                TemplateRule::NotStructured,
+                format!("no content, {expected}"),
+            ));
             return None;
         };
         let body = content
@@ -168,8 +185,11 @@ impl Harvest {
             .unwrap_or(content);
         let is_structured = !std::ptr::eq(body, content) && matches!(body.content, Content::Map(_));
         if !is_structured || body.tag.is_some() {
-            self.faults
-                .push(Fault::new(position, format!("found {}, {expected}", body.describe())));
+            self.faults.push(Fault::new(
+                position,
+                TemplateRule::NotStructured,
+                format!("found {}, {expected}", body.describe()),
+            ));
             return None;
         }
         let before = self.faults.len();
@@ -183,7 +203,8 @@ impl Harvest {
             Err(error) => {
                 let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
                 let message = format!("{}: {}", error.path(), plain(&error.inner().to_string()));
-                self.faults.push(Fault::new(body.locate(&path), message));
+                self.faults
+                    .push(Fault::new(body.locate(&path), TemplateRule::WrongShape, message));
                 None
             }
         }
@@ -195,7 +216,8 @@ impl Harvest {
         if found.and_then(Node::text) != Some(expected) {
             let found = found.map_or_else(|| "nothing".to_owned(), Node::describe);
             let message = format!("the metadata's {key} is {found}, expected {expected} as in the content");
-            self.faults.push(Fault::new(mark.locate(&[key]), message));
+            self.faults
+                .push(Fault::new(mark.locate(&[key]), TemplateRule::MetadataDiffers, message));
         }
     }
 
@@ -207,8 +229,11 @@ impl Harvest {
         if !label.and_then(Node::text).is_some_and(|text| text.ends_with(&ending)) {
             let found = label.map_or_else(|| "nothing".to_owned(), Node::describe);
             let message = format!("the version label is {found}, expected one that ends with {ending}");
-            self.faults
-                .push(Fault::new(resource.locate(&["Properties", "VersionLabel"]), message));
+            self.faults.push(Fault::new(
+                resource.locate(&["Properties", "VersionLabel"]),
+                TemplateRule::LabelDiffers,
+                message,
+            ));
         }
     }
 
@@ -232,8 +257,11 @@ impl Harvest {
                     let position = versions
                         .first()
                         .map(|version| self.places[&(machine.clone(), *version)]);
-                    self.faults
-                        .push(Fault::new(position.unwrap_or(Position::START), message));
+                    self.faults.push(Fault::new(
+                        position.unwrap_or(Position::START),
+                        TemplateRule::NoRouting,
+                        message,
+                    ));
                 }
             }
         }
@@ -268,6 +296,7 @@ fn refuse_ambiguity(node: &Node, faults: &mut Vec<Fault>) {
     if let Some(tag) = &node.tag {
         faults.push(Fault::new(
             node.position,
+            TemplateRule::TagInGraph,
             format!("the tag {tag}, expected plain data without intrinsic functions"),
         ));
         return;
@@ -275,7 +304,7 @@ fn refuse_ambiguity(node: &Node, faults: &mut Vec<Fault>) {
     match &node.content {
         Content::Scalar(text, is_plain) => {
             let refusal = is_plain.then(|| scalar::refuse(text)).flatten();
-            faults.extend(refusal.map(|message| Fault::new(node.position, message)));
+            faults.extend(refusal.map(|(rule, message)| Fault::new(node.position, rule, message)));
         }
         Content::List(items) => items.iter().for_each(|item| refuse_ambiguity(item, faults)),
         Content::Map(entries) => {

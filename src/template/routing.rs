@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use waybill_domain::{GraphVersion, OrderId};
 
-use super::fault::Fault;
+use super::fault::{Fault, TemplateRule};
 use super::node::Node;
 
 /// The routing document of one machine.
@@ -62,9 +62,15 @@ impl Routing {
 
     pub(super) fn check(&self, published: &BTreeSet<GraphVersion>, body: &Node) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let mut refuse = |path: &[&str], message: String| faults.push(Fault::new(body.locate(path), message));
+        let mut refuse = |path: &[&str], rule: TemplateRule, message: String| {
+            faults.push(Fault::new(body.locate(path), rule, message))
+        };
         if self.revision == 0 {
-            refuse(&["revision"], "revision is 0, expected a number from 1".to_owned());
+            refuse(
+                &["revision"],
+                TemplateRule::RoutingRevision,
+                "revision is 0, expected a number from 1".to_owned(),
+            );
         }
         let mut live = BTreeSet::new();
         for (place, version) in self.live.iter().enumerate() {
@@ -72,26 +78,41 @@ impl Routing {
             if !published.contains(version) {
                 refuse(
                     &path,
+                    TemplateRule::RoutingVersionUnknown,
                     format!("version {version} of {} is not in this template", self.machine),
                 );
             }
             if !live.insert(*version) {
-                refuse(&path, format!("version {version} is named twice"));
+                refuse(
+                    &path,
+                    TemplateRule::RoutingVersionTwice,
+                    format!("version {version} is named twice"),
+                );
             }
         }
         let mut active = BTreeSet::new();
         for (place, share) in self.active.iter().enumerate() {
             let path = ["active", &place.to_string(), "version"];
             if !live.contains(&share.version) {
-                refuse(&path, format!("version {} is active but not live", share.version));
+                let message = format!("version {} is active but not live", share.version);
+                refuse(&path, TemplateRule::ActiveNotLive, message);
             }
             if !active.insert(share.version) {
-                refuse(&path, format!("version {} is named twice", share.version));
+                let message = format!("version {} is named twice", share.version);
+                refuse(&path, TemplateRule::RoutingVersionTwice, message);
             }
         }
         let sum: u64 = self.active.iter().map(|share| u64::from(share.weight)).sum();
+        if !(1..=2).contains(&self.active.len()) {
+            let message = format!("{} versions are active, expected one or two", self.active.len());
+            refuse(&["active"], TemplateRule::TooManyActive, message);
+        }
         if sum != 100 {
-            refuse(&["active"], format!("the weights sum up to {sum}, expected 100"));
+            refuse(
+                &["active"],
+                TemplateRule::WeightsNotHundred,
+                format!("the weights sum up to {sum}, expected 100"),
+            );
         }
         faults
     }

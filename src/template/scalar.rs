@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::fault::TemplateRule;
+
 /// Words that YAML 1.1 takes for a truth value, in three spellings each, and signs with a meaning of their own.
 const AMBIGUOUS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "=", "<<"];
 
@@ -22,16 +24,15 @@ pub(super) fn to_json(text: &str) -> Value {
 }
 
 /// Why a plain scalar must not stand in a graph, if so.
-pub(super) fn refuse(text: &str) -> Option<String> {
+pub(super) fn refuse(text: &str) -> Option<(TemplateRule, String)> {
     if to_json(text).is_null() {
         let found = if text.is_empty() { "nothing" } else { text };
-        return Some(format!("{found} is null, expected a value"));
+        return Some((TemplateRule::NullValue, format!("{found} is null, expected a value")));
     }
     let is_number = (looks_like_a_number(text) && !is_decimal(text)) || NOT_FINITE.contains(&lower(text).as_str());
     if is_number || AMBIGUOUS.contains(&lower(text).as_str()) {
-        return Some(format!(
-            "{text} means different things in YAML 1.1 and 1.2, expected it in quotes"
-        ));
+        let message = format!("{text} means different things in YAML 1.1 and 1.2, expected it in quotes");
+        return Some((TemplateRule::AmbiguousScalar, message));
     }
     None
 }

@@ -57,21 +57,22 @@ fn every_fixture_is_refused_at_its_line_and_column_or_taken() {
 }
 
 #[test]
-fn the_domains_fixture_is_the_shipped_graph() {
-    let document = Template::shipped().canonical_json(MACHINE, GraphVersion(1)).unwrap();
-    let document: serde_json::Value = serde_json::from_str(document).unwrap();
-    let pretty = serde_json::to_string_pretty(&document).unwrap() + "\n";
-    let path = at_home("domain/tests/fixtures/delivery-order-v1.json");
+fn the_domains_fixtures_are_the_graphs_of_every_machine() {
+    for published in Template::every_machine().published() {
+        let graph = published.graph();
+        let document: serde_json::Value = serde_json::from_str(published.canonical_json()).unwrap();
+        let pretty = serde_json::to_string_pretty(&document).unwrap() + "\n";
+        let name = format!("domain/tests/fixtures/{}-v{}.json", graph.machine(), graph.version());
+        if std::env::var_os("WAYBILL_ACCEPT").is_some() {
+            std::fs::write(at_home(&name), &pretty).unwrap();
+        }
 
-    if std::env::var_os("WAYBILL_ACCEPT").is_some() {
-        std::fs::write(&path, &pretty).unwrap();
+        let kept = std::fs::read_to_string(at_home(&name)).unwrap_or_default();
+        assert!(
+            kept == pretty,
+            "{name} is not the template's: accept it with WAYBILL_ACCEPT=1"
+        );
     }
-
-    assert_eq!(
-        std::fs::read_to_string(path).unwrap(),
-        pretty,
-        "accept it with WAYBILL_ACCEPT=1"
-    );
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn a_template_of_more_than_a_mebibyte_is_refused_unread() {
 
     assert_eq!(
         faults(&text),
-        ["1:1: the template has 1048577 bytes, expected at most 1048576"]
+        ["1:1: file-too-large: the template has 1048577 bytes, expected at most 1048576"]
     );
 }
 
@@ -181,7 +182,7 @@ fn bytes_that_are_not_text_are_refused_where_they_stand() {
     let error = Template::read(file.path()).unwrap_err().to_string();
 
     assert!(
-        error.ends_with(":2:4: not UTF-8, expected a template in YAML"),
+        error.ends_with(":2:4: not-utf-8: not UTF-8, expected a template in YAML"),
         "{error}"
     );
 }
@@ -194,7 +195,7 @@ fn a_file_of_more_than_a_mebibyte_is_refused_whatever_it_holds() {
     let error = Template::read(file.path()).unwrap_err().to_string();
 
     assert!(
-        error.ends_with(":1:1: the template has 1048577 bytes, expected at most 1048576"),
+        error.ends_with(":1:1: file-too-large: the template has 1048577 bytes, expected at most 1048576"),
         "{error}"
     );
 }
@@ -209,6 +210,67 @@ fn the_frames_schema_knows_the_words_that_the_domain_knows() {
     assert!(SHIPPED.contains(&format!("items: {{enum: [{}]}}", roles.join(", "))));
 }
 
+/// What stands in every machine's template: all but versions, publication, routing and what is put out of them.
+fn frame_of(text: &str) -> (&str, &str) {
+    let head = text
+        .find("GraphV1:\n")
+        .and_then(|end| text[..end].rfind('\n'))
+        .expect("a first version");
+    let tail = text.find("\nOutputs:\n").expect("outputs");
+    let end = text
+        .find("  GraphV1ConfigurationVersion:")
+        .expect("the first version's output");
+    (&text[..head], &text[tail..end])
+}
+
+/// The frame of delivery orders, in the words of another machine.
+fn in_words_of(frame: &str, machine: &str, prefix: &str, people_say: &str) -> String {
+    let short = machine.strip_suffix("-order").unwrap_or(machine);
+    frame
+        .replace("Name: waybill\n", &format!("Name: waybill-{machine}\n"))
+        .replace("delivery-order", machine)
+        .replace("delivery orders", people_say)
+        .replace("delivery-graph", &format!("{short}-graph"))
+        .replace("DeliveryGraph", &format!("{prefix}Graph"))
+}
+
+#[test]
+fn every_machines_template_has_the_same_frame() {
+    let (head, tail) = frame_of(SHIPPED);
+    for (machine, prefix, people_say, (name, text)) in [
+        ("order", "Order", "orders", MACHINES[1]),
+        ("food-order", "Food", "food orders", MACHINES[2]),
+    ] {
+        let (old_head, old_tail) = frame_of(text);
+        let expected = text
+            .replacen(old_head, &in_words_of(head, machine, prefix, people_say), 1)
+            .replacen(old_tail, &in_words_of(tail, machine, prefix, people_say), 1);
+        if std::env::var_os("WAYBILL_ACCEPT").is_some() {
+            std::fs::write(at_home(name), &expected).unwrap();
+        }
+
+        let kept = std::fs::read_to_string(at_home(name)).unwrap();
+        assert!(
+            kept == expected,
+            "the frame of {name} is another one: accept it with WAYBILL_ACCEPT=1"
+        );
+    }
+}
+
+#[test]
+fn every_machine_that_this_program_was_built_with_is_found() {
+    let machines: Vec<String> = Template::every_machine()
+        .graphs()
+        .map(|graph| format!("{} {}", graph.machine(), graph.version()))
+        .collect();
+
+    assert_eq!(machines, ["delivery-order 1", "food-order 1", "order 1"]);
+    for machine in ["delivery-order", "food-order", "order"] {
+        let chosen = Template::every_machine().active(machine, OrderId(Uuid::nil()));
+        assert_eq!(chosen, Some(GraphVersion(1)));
+    }
+}
+
 #[test]
 fn a_defect_leads_to_its_line() {
     let text = fixture("unknown-target.yaml");
@@ -217,7 +279,7 @@ fn a_defect_leads_to_its_line() {
 
     assert_eq!(
         faults(&text),
-        ["42:23: states.PICKED_UP.transitions.DELIVERED.to: state NOWHERE is not defined"]
+        ["42:23: unknown-target: states.PICKED_UP.transitions.DELIVERED.to: state NOWHERE is not defined"]
     );
     assert_eq!(&line[22..], "NOWHERE");
 }

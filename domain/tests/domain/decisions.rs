@@ -12,7 +12,7 @@ fn refusal(order: &DeliveryOrder, graph: &Graph, event: waybill_domain::Event) -
 }
 
 fn effects(transition: &Transition) -> Vec<&str> {
-    transition.effects.iter().map(|effect| effect.as_str()).collect()
+    transition.effects.iter().map(|effect| effect.name.as_str()).collect()
 }
 
 fn an_order_after(graph: &Graph, events: impl IntoIterator<Item = waybill_domain::Event>) -> DeliveryOrder {

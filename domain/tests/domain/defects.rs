@@ -35,7 +35,7 @@ fn a_way(to: &str, actor: &str) -> TransitionDocument {
     TransitionDocument {
         to: to.to_owned(),
         actors: vec![actor.to_owned()],
-        requires: Vec::new(),
+        ..TransitionDocument::default()
     }
 }
 
@@ -43,16 +43,14 @@ fn an_end() -> StateDocument {
     StateDocument {
         kind: "terminal".to_owned(),
         outcome: Some("cancelled".to_owned()),
-        requires: Vec::new(),
-        on_enter: Vec::new(),
-        deadline: None,
-        transitions: Default::default(),
+        ..StateDocument::default()
     }
 }
 
 fn after(after: &str, event: &str) -> Option<DeadlineDocument> {
     Some(DeadlineDocument {
         after: after.to_owned(),
+        from: None,
         event: event.to_owned(),
     })
 }

@@ -3,9 +3,12 @@
 mod decisions;
 mod defects;
 mod history;
+mod language;
+mod machines;
 mod properties;
 mod random;
 mod reasons;
+mod rules;
 mod shipped;
 mod support;
 mod words;

@@ -106,7 +106,7 @@ proptest! {
         let from = from.get(&open).clone();
         let before: Vec<String> = document.states.keys().filter(|name| **name == from || ahead(&document, name).contains(&from)).cloned().collect();
         let to = to.get(&before).clone();
-        let back = TransitionDocument { to: to.clone(), actors: vec!["operator".to_owned()], requires: Vec::new() };
+        let back = TransitionDocument { to: to.clone(), actors: vec!["operator".to_owned()], ..TransitionDocument::default() };
         document.states.get_mut(&from).expect("a state").transitions.insert("BACK".to_owned(), back);
 
         let defects = Graph::check(document).expect_err("a cycle");
@@ -209,6 +209,7 @@ proptest! {
                 }
                 Refusal::BadField { field, .. } => prop_assert_eq!(field, "code"),
                 Refusal::UnknownField { field } => prop_assert!(!graph.fields().contains_key(&field)),
+                unasked => prop_assert!(false, "no random graph says {}", unasked),
             }
         }
     }

@@ -61,13 +61,18 @@ fn build(
             .iter()
             .enumerate()
             .map(|(place, (event, to))| {
-                let actors = some_roles(roles[(state * 7 + place) % roles.len()]);
+                // Somebody of ours can act wherever an order waits.
+                let mut actors = some_roles(roles[(state * 7 + place) % roles.len()]);
+                let operator = Role::Operator.as_str().to_owned();
+                if place == 0 && !actors.contains(&operator) {
+                    actors.push(operator);
+                }
                 (
                     event.clone(),
                     TransitionDocument {
                         to: NAMES[*to].to_owned(),
                         actors,
-                        requires: Vec::new(),
+                        ..TransitionDocument::default()
                     },
                 )
             })
@@ -90,17 +95,18 @@ fn build(
             on_enter: vec!["notify_customer".to_owned()],
             deadline: immediate.map(|(event, _)| DeadlineDocument {
                 after: "PT0S".to_owned(),
+                from: None,
                 event: event.clone(),
             }),
             transitions,
+            ..StateDocument::default()
         };
         (NAMES[state].to_owned(), document)
     });
     let code = FieldDocument {
         kind: "string".to_owned(),
         max_length: Some(4),
-        values: Vec::new(),
-        source: None,
+        ..FieldDocument::default()
     };
     GraphDocument {
         schema: 1,
@@ -109,6 +115,7 @@ fn build(
         summary: String::new(),
         initial: NAMES[0].to_owned(),
         fields: BTreeMap::from([("code".to_owned(), code)]),
+        effects: BTreeMap::new(),
         states: states.collect(),
     }
 }

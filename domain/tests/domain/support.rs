@@ -27,12 +27,12 @@ pub(crate) fn small_document() -> GraphDocument {
             "CREATED": {"kind": "active", "on_enter": ["book_delivery_partner"],
                 "deadline": {"after": "PT48H", "event": "OVERDUE"},
                 "transitions": {
-                    "PICKED_UP": {"to": "PICKED_UP", "actors": ["delivery_partner"]},
+                    "PICKED_UP": {"to": "PICKED_UP", "actors": ["delivery_partner", "operator"]},
                     "OVERDUE": {"to": "PENDING", "actors": ["system"]}}},
             "PICKED_UP": {"kind": "active", "requires": ["number"],
                 "transitions": {
-                    "DELIVERED": {"to": "DONE", "actors": ["delivery_partner"]},
-                    "FAILED": {"to": "FAILED", "actors": ["delivery_partner"]}}},
+                    "DELIVERED": {"to": "DONE", "actors": ["delivery_partner", "operator"]},
+                    "FAILED": {"to": "FAILED", "actors": ["delivery_partner", "operator"]}}},
             "FAILED": {"kind": "attention", "requires": ["reason"],
                 "deadline": {"after": "PT0S", "event": "ESCALATED"},
                 "transitions": {"ESCALATED": {"to": "PENDING", "actors": ["system"]}}},

@@ -168,7 +168,8 @@ fn kinds_outcomes_types_and_sources_are_known_words() {
     let kind = "states.PICKED_UP.kind: kind sleepy does not exist, expected one of active, attention, terminal";
     let outcome = "states.DONE.outcome: outcome glory does not exist, expected one of success, failure, cancelled";
     let source = "fields.number.source: source moon does not exist, expected one of event, engine";
-    let field = "fields.extra.type: type text does not exist, expected one of string, uuid, enum";
+    let field = "fields.extra.type: type text does not exist, expected one of string, uuid, enum, integer, flag, \
+                 instant, duration";
 
     breaks(DefectKind::UnknownWord, kind, |document| {
         state(document, "PICKED_UP").kind = "sleepy".to_owned()

@@ -46,7 +46,7 @@ impl<'g> Card<'g> {
     pub(super) fn of(graph: &'g Graph, state: &'g State, row: Row, column: usize) -> Self {
         let mut lines = vec![format!("{}, rank {}", words::kind(state), state.rank)];
         lines.extend(state.requires.iter().map(|field| format!("requires {field}")));
-        lines.extend(state.on_enter.iter().map(|effect| format!("on entry {effect}")));
+        lines.extend(words::effects(graph, state));
         let exits = state.edges.values().map(|edge| exit(graph, state, edge)).collect();
         Self {
             state,
@@ -115,6 +115,7 @@ fn exit<'g>(graph: &Graph, state: &State, edge: &'g Edge) -> Exit<'g> {
             .iter()
             .map(|field| format!("asks {field}")),
     );
+    lines.extend(words::conditions(edge));
     Exit { edge, lines, offset: 0 }
 }
 

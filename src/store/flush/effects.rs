@@ -84,6 +84,7 @@ pub(super) async fn flush_effects(
     let mut sent = std::mem::take(&mut writes.sent_effects);
     sent.sort_unstable();
     sent.dedup();
+    // What carries a payload is handed over to others: it is done when the broker has it.
     // A worker may have ended it, or asked for it again, before we learnt of the confirm: then it stays as the worker left it.
     let sent = sent
         .into_iter()
@@ -91,7 +92,7 @@ pub(super) async fn flush_effects(
         .collect();
     sql::with_values(
         tx,
-        "UPDATE effects SET state = CASE effects.name WHEN 'publish_event' THEN 'done' ELSE 'sent' END, published_at = COALESCE(effects.published_at, v.column2) FROM",
+        "UPDATE effects SET state = CASE WHEN effects.payload IS NULL THEN 'sent' ELSE 'done' END, published_at = COALESCE(effects.published_at, v.column2) FROM",
         sent,
         "AS v WHERE effects.effect_id = v.column1 AND effects.due_at = v.column3 AND effects.state = 'requested'",
     )

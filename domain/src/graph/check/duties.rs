@@ -4,21 +4,27 @@
 //! bring about, or that hands on at once (it exists to record a fact), must require an enum field. A terminal state with
 //! outcome `failure` must require an enum field, or a UUID that names what takes over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
 
 use super::{
-    DefectKind, Findings, GraphDocument, Kind, Path, Shape, StateDocument, duration, is_immediate, required_fields,
+    DefectKind, Findings, GraphDocument, Kind, Knowledge, Path, Shape, StateDocument, duration, is_immediate, is_passed,
 };
 use crate::Role;
 
-pub(super) fn check(document: &GraphDocument, shape: &Shape<'_>, findings: &mut Findings) {
+/// Deadlines on one way, together.
+const LONGEST: TimeDelta = TimeDelta::days(3650);
+
+pub(super) fn check(document: &GraphDocument, shape: &Shape<'_>, knowledge: &Knowledge<'_>, findings: &mut Findings) {
     check_initial(document, findings);
-    let known = surely_known(document);
     for (name, state) in &document.states {
-        check_reason(document, name, state, findings);
+        check_reason(document, shape, (name, state), findings);
         check_operator(document, shape, name, findings);
-        check_deadline(document, &known[name.as_str()], name, findings);
+        check_waiting(shape, name, state, findings);
+        check_deadline(document, shape, knowledge, name, findings);
     }
+    check_duration(document, shape, findings);
 }
 
 fn check_initial(document: &GraphDocument, findings: &mut Findings) {
@@ -30,16 +36,26 @@ fn check_initial(document: &GraphDocument, findings: &mut Findings) {
         let detail = format!("{} is the initial state, expected no required fields", document.initial);
         findings.add(path.at("requires"), DefectKind::InitialRequires, detail);
     }
-    if is_immediate(initial) {
+    if is_immediate(initial) || !initial.automatic.is_empty() {
+        let key = if initial.automatic.is_empty() {
+            path.at("deadline").at("after")
+        } else {
+            path.at("automatic")
+        };
         let detail = format!(
             "{} is the initial state, expected a deadline after its birth",
             document.initial
         );
-        findings.add(path.at("deadline").at("after"), DefectKind::InitialImmediate, detail);
+        findings.add(key, DefectKind::InitialImmediate, detail);
     }
 }
 
-fn check_reason(document: &GraphDocument, name: &str, state: &StateDocument, findings: &mut Findings) {
+fn check_reason(
+    document: &GraphDocument,
+    shape: &Shape<'_>,
+    (name, state): (&str, &StateDocument),
+    findings: &mut Findings,
+) {
     let requires = |types: &[&str]| {
         let mut required = state.requires.iter().filter_map(|field| document.fields.get(field));
         required.any(|field| types.contains(&field.kind.as_str()))
@@ -48,7 +64,7 @@ fn check_reason(document: &GraphDocument, name: &str, state: &StateDocument, fin
         Some(Kind::Attention) if !requires(&["enum"]) => {
             if reported_by(document, name, Role::DeliveryPartner) {
                 "a delivery partner can bring it about, expected an enum field in requires that gives the reason"
-            } else if is_immediate(state) {
+            } else if is_passed(state) {
                 "it hands on at once, expected an enum field in requires that gives the reason"
             } else {
                 return;
@@ -59,7 +75,8 @@ fn check_reason(document: &GraphDocument, name: &str, state: &StateDocument, fin
         }
         _ => return,
     };
-    findings.add(
+    findings.add_on(
+        shape.way(name),
         Path::state(name),
         DefectKind::FailureWithoutReason,
         format!("{name} has no reason: {missing}"),
@@ -76,23 +93,75 @@ fn reported_by(document: &GraphDocument, target: &str, role: Role) -> bool {
 }
 
 fn check_operator(document: &GraphDocument, shape: &Shape<'_>, name: &str, findings: &mut Findings) {
-    let acts = |state: &StateDocument| {
-        state
-            .transitions
-            .values()
-            .any(|transition| transition.actors.iter().any(|actor| actor == Role::Operator.as_str()))
-    };
     let within_reach = || {
         let mut states = document.states.iter();
-        states.any(|(other, state)| (other == name || shape.leads_to(name, other)) && acts(state))
+        states.any(|(other, state)| (other == name || shape.leads_to(name, other)) && operator_acts(state))
     };
     if document.states[name].kind == Kind::Attention.as_str() && !within_reach() {
         let detail = format!("{name} needs attention, but an operator can act neither in it nor after it");
-        findings.add(Path::state(name), DefectKind::OperatorOutOfReach, detail);
+        findings.add_on(
+            shape.way(name),
+            Path::state(name),
+            DefectKind::OperatorOutOfReach,
+            detail,
+        );
     }
 }
 
-fn check_deadline(document: &GraphDocument, known: &BTreeSet<&str>, name: &str, findings: &mut Findings) {
+fn operator_acts(state: &StateDocument) -> bool {
+    let mut ways = state.transitions.values();
+    ways.any(|transition| transition.actors.iter().any(|actor| actor == Role::Operator.as_str()))
+}
+
+fn check_waiting(shape: &Shape<'_>, name: &str, state: &StateDocument, findings: &mut Findings) {
+    let waits = Kind::parse(&state.kind).is_some_and(|kind| kind != Kind::Terminal)
+        && !state.transitions.is_empty()
+        && !is_passed(state);
+    // Where attention is needed, its own rule asks for an operator.
+    if waits && state.kind == Kind::Active.as_str() && state.deadline.is_none() && !operator_acts(state) {
+        let detail = format!("{name} has no deadline, and no operator can act in it: an order could wait for ever");
+        findings.add_on(shape.way(name), Path::state(name), DefectKind::WaitsForEver, detail);
+    }
+}
+
+/// The deadlines of the slowest way.
+fn check_duration(document: &GraphDocument, shape: &Shape<'_>, findings: &mut Findings) {
+    let mut waited: BTreeMap<&str, TimeDelta> = BTreeMap::new();
+    for name in shape.order() {
+        let state = &document.states[name];
+        let own = state
+            .deadline
+            .as_ref()
+            .and_then(|deadline| duration::parse(&deadline.after));
+        let before = waited.get(name).copied().unwrap_or_default();
+        // Both are bounded: ten years a state, five hundred states.
+        let until = before + own.unwrap_or_default();
+        if before <= LONGEST && until > LONGEST {
+            let detail = format!(
+                "deadlines of {} days lie on a way through {name}, expected 3650 at most",
+                until.num_days()
+            );
+            findings.add_on(
+                shape.way(name),
+                Path::state(name).at("deadline"),
+                DefectKind::TakesTooLong,
+                detail,
+            );
+        }
+        for transition in state.transitions.values() {
+            let slot = waited.entry(transition.to.as_str()).or_default();
+            *slot = (*slot).max(until);
+        }
+    }
+}
+
+fn check_deadline(
+    document: &GraphDocument,
+    shape: &Shape<'_>,
+    knowledge: &Knowledge<'_>,
+    name: &str,
+    findings: &mut Findings,
+) {
     let state = &document.states[name];
     let Some(deadline) = &state.deadline else { return };
     let path = Path::state(name).at("deadline");
@@ -103,6 +172,16 @@ fn check_deadline(document: &GraphDocument, known: &BTreeSet<&str>, name: &str, 
             deadline.after
         );
         findings.add(path.at("after"), DefectKind::BadDuration, detail);
+    }
+    if let Some(field) = &deadline.from {
+        let kind = document
+            .fields
+            .get(field)
+            .map_or("not defined", |field| field.kind.as_str());
+        if !["instant", "duration"].contains(&kind) {
+            let detail = format!("field {field} is {kind}, expected one of type instant or duration");
+            findings.add(path.at("from"), DefectKind::DeadlineFieldUnfit, detail);
+        }
     }
     let path = path.at("event");
     let event = &deadline.event;
@@ -115,41 +194,13 @@ fn check_deadline(document: &GraphDocument, known: &BTreeSet<&str>, name: &str, 
         let detail = format!("{event} is not allowed to system, which reports deadlines");
         findings.add(path.clone(), DefectKind::DeadlineNotForSystem, detail);
     }
-    let asked: Vec<&str> = required_fields(document, transition)
-        .into_iter()
-        .filter(|field| !known.contains(field))
-        .collect();
-    if !asked.is_empty() {
-        let detail = format!("{event} requires {}, which a deadline cannot bring", asked.join(", "));
-        findings.add(path, DefectKind::DeadlineAsksInput, detail);
+    if !transition.when.is_empty() {
+        let detail = format!("{event} has a guard: if it does not hold then, the order waits for ever");
+        findings.add_on(shape.way(name), path.clone(), DefectKind::DeadlineGuarded, detail);
     }
-}
-
-/// The fields that an order knows in each state whatever way it came: the greatest set that every way in agrees on.
-fn surely_known(document: &GraphDocument) -> BTreeMap<&str, BTreeSet<&str>> {
-    let all: BTreeSet<&str> = document.fields.keys().map(String::as_str).collect();
-    let mut known: BTreeMap<&str, BTreeSet<&str>> = document
-        .states
-        .keys()
-        .map(|name| (name.as_str(), all.clone()))
-        .collect();
-    if let Some(initial) = known.get_mut(document.initial.as_str()) {
-        initial.clear();
+    let asked = knowledge.missing(document, name, transition);
+    if let Some((asked, way)) = asked {
+        let detail = format!("{event} requires {asked}, which a deadline cannot bring");
+        findings.add_on(way, path, DefectKind::DeadlineAsksInput, detail);
     }
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for (name, state) in &document.states {
-            for transition in state.transitions.values() {
-                let mut brought = known[name.as_str()].clone();
-                brought.extend(required_fields(document, transition));
-                if let Some(target) = known.get_mut(transition.to.as_str()) {
-                    let before = target.len();
-                    target.retain(|field| brought.contains(field));
-                    changed |= target.len() < before;
-                }
-            }
-        }
-    }
-    known
 }

@@ -11,6 +11,8 @@ pub(super) struct Shape<'a> {
     exits: BTreeMap<&'a str, Vec<(&'a str, &'a str)>>,
     /// What each state leads to, itself only by a cycle.
     reach: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    /// From where, and by which event, the shortest way comes to each state that can be reached.
+    came: BTreeMap<&'a str, (&'a str, &'a str)>,
 }
 
 impl<'a> Shape<'a> {
@@ -33,9 +35,34 @@ impl<'a> Shape<'a> {
         let reach = exits.keys().map(|name| (*name, reach(&exits, name))).collect();
         Self {
             initial: &document.initial,
+            came: shortest(&exits, &document.initial),
             exits,
             reach,
         }
+    }
+
+    /// All states, each before those that it leads to; only in an acyclic shape.
+    pub(super) fn order(&self) -> Vec<&'a str> {
+        // Who leads to more states comes first: in an acyclic shape that is a topological order.
+        let mut order: Vec<&str> = self.exits.keys().copied().collect();
+        order.sort_by_key(|name| std::cmp::Reverse(self.reach[name].len()));
+        order
+    }
+
+    /// The shortest way to a state, as a counter-example; none where no way leads.
+    pub(super) fn way(&self, to: &str) -> Option<String> {
+        let mut text = String::new();
+        let mut name = to;
+        while let Some((from, event)) = self.came.get(name) {
+            text = format!(" -{event}-> {name}{text}");
+            name = from;
+        }
+        (name == self.initial).then(|| format!("{name}{text}"))
+    }
+
+    /// The same, and on by one more event.
+    pub(super) fn way_on(&self, from: &str, event: &str, to: &str) -> Option<String> {
+        Some(format!("{} -{event}-> {to}", self.way(from)?))
     }
 
     pub(super) fn check(&self, document: &GraphDocument, findings: &mut Findings) {
@@ -50,11 +77,12 @@ impl<'a> Shape<'a> {
                     );
                 }
             }
-            check_ends(name, state, findings);
+            self.check_ends(name, state, findings);
         }
         for cycle in self.cycles() {
             let detail = format!("the graph must be acyclic: {}", cycle.way.join(" -> "));
-            findings.add(
+            findings.add_on(
+                self.way_on(cycle.from, cycle.event, cycle.way[0]),
                 Path::transition(cycle.from, cycle.event).at("to"),
                 DefectKind::Cycle,
                 detail,
@@ -75,6 +103,23 @@ impl<'a> Shape<'a> {
         }
     }
 
+    fn check_ends(&self, name: &str, state: &StateDocument, findings: &mut Findings) {
+        let path = Path::state(name);
+        let Some(kind) = Kind::parse(&state.kind) else { return };
+        if kind == Kind::Terminal {
+            check_end(name, state, findings);
+            return;
+        }
+        if state.transitions.is_empty() {
+            let detail = format!("{name} is not terminal and has no transitions: an order would stay for ever");
+            findings.add_on(self.way(name), path.clone(), DefectKind::DeadEnd, detail);
+        }
+        if state.outcome.is_some() {
+            let detail = format!("{name} is not terminal, expected no outcome");
+            findings.add(path.at("outcome"), DefectKind::OutcomeBeforeEnd, detail);
+        }
+    }
+
     /// Whether a way leads from one state to another, or to itself by a cycle.
     pub(super) fn leads_to(&self, from: &str, to: &str) -> bool {
         self.reach.get(from).is_some_and(|reach| reach.contains(to))
@@ -92,10 +137,7 @@ impl<'a> Shape<'a> {
     /// Length of the longest way to each state; the shape must be acyclic.
     pub(super) fn ranks(&self) -> BTreeMap<&'a str, u32> {
         let mut ranks: BTreeMap<&str, u32> = self.exits.keys().map(|name| (*name, 0)).collect();
-        // Who leads to more states comes first: in an acyclic shape that is a topological order.
-        let mut order: Vec<&str> = self.exits.keys().copied().collect();
-        order.sort_by_key(|name| std::cmp::Reverse(self.reach[name].len()));
-        for from in order {
+        for from in self.order() {
             let next = ranks[from] + 1;
             for (_, to) in &self.exits[from] {
                 let rank = ranks.entry(to).or_default();
@@ -120,32 +162,43 @@ impl<'a> Shape<'a> {
     }
 }
 
-fn check_ends(name: &str, state: &StateDocument, findings: &mut Findings) {
+fn check_end(name: &str, state: &StateDocument, findings: &mut Findings) {
     let path = Path::state(name);
-    let Some(kind) = Kind::parse(&state.kind) else { return };
-    if kind == Kind::Terminal {
-        if state.outcome.is_none() {
-            let detail = format!("terminal state {name} has no outcome, expected success, failure or cancelled");
-            findings.add(path.clone(), DefectKind::TerminalWithoutOutcome, detail);
-        }
-        if !state.transitions.is_empty() {
-            let detail = format!("{name} is terminal, expected no transitions");
-            findings.add(path.at("transitions"), DefectKind::TerminalWithExits, detail);
-        }
-        if state.deadline.is_some() {
-            let detail = format!("{name} is terminal, expected no deadline");
-            findings.add(path.at("deadline"), DefectKind::TerminalWithDeadline, detail);
-        }
-    } else {
-        if state.transitions.is_empty() {
-            let detail = format!("{name} is not terminal and has no transitions: an order would stay for ever");
-            findings.add(path.clone(), DefectKind::DeadEnd, detail);
-        }
-        if state.outcome.is_some() {
-            let detail = format!("{name} is not terminal, expected no outcome");
-            findings.add(path.at("outcome"), DefectKind::OutcomeBeforeEnd, detail);
+    if state.outcome.is_none() {
+        let detail = format!("terminal state {name} has no outcome, expected success, failure or cancelled");
+        findings.add(path.clone(), DefectKind::TerminalWithoutOutcome, detail);
+    }
+    if !state.transitions.is_empty() {
+        let detail = format!("{name} is terminal, expected no transitions");
+        findings.add(path.at("transitions"), DefectKind::TerminalWithExits, detail);
+    }
+    for (key, is_there) in [
+        ("deadline", state.deadline.is_some()),
+        ("automatic", !state.automatic.is_empty()),
+    ] {
+        if is_there {
+            let detail = format!("{name} is terminal, expected no {key}");
+            findings.add(path.at(key), DefectKind::TerminalWithDeadline, detail);
         }
     }
+}
+
+/// Arrows by which the shortest ways come, breadth first.
+fn shortest<'a>(
+    exits: &BTreeMap<&'a str, Vec<(&'a str, &'a str)>>,
+    initial: &'a str,
+) -> BTreeMap<&'a str, (&'a str, &'a str)> {
+    let mut came: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    let mut open = std::collections::VecDeque::from([initial]);
+    while let Some(from) = open.pop_front() {
+        for (event, to) in exits.get(from).into_iter().flatten() {
+            if *to != initial && !came.contains_key(to) {
+                came.insert(to, (from, event));
+                open.push_back(to);
+            }
+        }
+    }
+    came
 }
 
 fn reach<'a>(exits: &BTreeMap<&'a str, Vec<(&'a str, &'a str)>>, from: &str) -> BTreeSet<&'a str> {

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{
-    DefectKind, FieldDocument, Findings, GraphDocument, KNOWN_EFFECTS, Kind, Outcome, Path, SCHEMA, StateDocument,
+    DefectKind, FieldDocument, Findings, GraphDocument, Kind, Outcome, Path, SCHEMA, StateDocument, Tag,
+    TransitionDocument,
 };
 use crate::Role;
+use crate::graph::KNOWN_EFFECTS;
 
 pub(super) fn check(document: &GraphDocument, findings: &mut Findings) {
     check_head(document, findings);
@@ -41,7 +43,7 @@ fn check_field(name: &str, field: &FieldDocument, findings: &mut Findings) {
         path.at("type"),
         "type",
         &field.kind,
-        &["string", "uuid", "enum"],
+        &["string", "uuid", "enum", "integer", "flag", "instant", "duration"],
         findings,
     );
     if let Some(source) = &field.source {
@@ -56,6 +58,7 @@ fn check_field(name: &str, field: &FieldDocument, findings: &mut Findings) {
             findings.add(path.at("max_length"), DefectKind::LengthOutOfRange, detail);
         }
     }
+    check_bounds(&path, name, field, findings);
     if field.kind == "enum" && field.values.is_empty() {
         findings.add(
             path.clone(),
@@ -70,6 +73,21 @@ fn check_field(name: &str, field: &FieldDocument, findings: &mut Findings) {
     check_repetition(&path.at("values"), &field.values, findings);
     for (place, value) in field.values.iter().enumerate() {
         check_name(path.at("values").at(place), value, Pattern::Upper, findings);
+    }
+}
+
+fn check_bounds(path: &Path, name: &str, field: &FieldDocument, findings: &mut Findings) {
+    for (key, bound) in [("minimum", field.minimum), ("maximum", field.maximum)] {
+        if bound.is_some() && field.kind != "integer" {
+            let detail = format!("{name} is of type {}, only an integer has {key}", field.kind);
+            findings.add(path.at(key), DefectKind::MisplacedAttribute, detail);
+        }
+    }
+    if let (Some(minimum), Some(maximum)) = (field.minimum, field.maximum)
+        && minimum > maximum
+    {
+        let detail = format!("minimum is {minimum}, expected {maximum} at most, the maximum");
+        findings.add(path.at("minimum"), DefectKind::LengthOutOfRange, detail);
     }
 }
 
@@ -92,13 +110,36 @@ fn check_state(document: &GraphDocument, name: &str, state: &StateDocument, find
             findings,
         );
     }
+    check_repetition(&path.at("tags"), &state.tags, findings);
+    for (place, tag) in state.tags.iter().enumerate() {
+        check_word(
+            path.at("tags").at(place),
+            "tag",
+            tag,
+            &Tag::ALL.map(Tag::as_str),
+            findings,
+        );
+    }
+    check_repetition(&path.at("automatic"), &state.automatic, findings);
     check_requires(document, &path.at("requires"), &state.requires, findings);
-    check_effects(&path.at("on_enter"), &state.on_enter, findings);
+    check_effects(document, &path.at("on_enter"), &state.on_enter, findings);
     for (event, transition) in &state.transitions {
-        let path = Path::transition(name, event);
-        check_name(path.clone(), event, Pattern::Upper, findings);
-        check_actors(&path, &transition.actors, findings);
-        check_requires(document, &path.at("requires"), &transition.requires, findings);
+        check_transition(document, &Path::transition(name, event), event, transition, findings);
+    }
+}
+
+fn check_transition(
+    document: &GraphDocument,
+    path: &Path,
+    event: &str,
+    transition: &TransitionDocument,
+    findings: &mut Findings,
+) {
+    check_name(path.clone(), event, Pattern::Upper, findings);
+    check_actors(path, &transition.actors, findings);
+    check_requires(document, &path.at("requires"), &transition.requires, findings);
+    if let Some(optional) = &transition.optional {
+        check_requires(document, &path.at("optional"), optional, findings);
     }
 }
 
@@ -136,11 +177,12 @@ fn check_requires(document: &GraphDocument, path: &Path, requires: &[String], fi
     }
 }
 
-fn check_effects(path: &Path, effects: &[String], findings: &mut Findings) {
+fn check_effects(document: &GraphDocument, path: &Path, effects: &[String], findings: &mut Findings) {
     check_repetition(path, effects, findings);
     for (place, effect) in effects.iter().enumerate() {
         check_name(path.at(place), effect, Pattern::Lower, findings);
-        if Pattern::Lower.fits(effect) && !KNOWN_EFFECTS.contains(&effect.as_str()) {
+        let is_known = KNOWN_EFFECTS.contains(&effect.as_str()) || document.effects.contains_key(effect);
+        if Pattern::Lower.fits(effect) && !is_known {
             let detail = format!(
                 "effect {effect} does not exist, expected one of {}",
                 KNOWN_EFFECTS.join(", ")
@@ -150,7 +192,11 @@ fn check_effects(path: &Path, effects: &[String], findings: &mut Findings) {
     }
 }
 
-fn check_word(path: Path, what: &str, word: &str, known: &[&str], findings: &mut Findings) {
+pub(super) fn check_effect_name(path: Path, name: &str, findings: &mut Findings) {
+    check_name(path, name, Pattern::Lower, findings);
+}
+
+pub(super) fn check_word(path: Path, what: &str, word: &str, known: &[&str], findings: &mut Findings) {
     if !known.contains(&word) {
         let detail = format!("{what} {word} does not exist, expected one of {}", known.join(", "));
         findings.add(path, DefectKind::UnknownWord, detail);
