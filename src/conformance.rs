@@ -6,7 +6,9 @@ mod effects;
 mod fixture;
 mod histories;
 mod messages;
+mod outgoing;
 mod payments;
+mod subscriber;
 mod transactions;
 
 /// Makes a test of each function for each database.

@@ -12,4 +12,5 @@ mod probes;
 mod requests;
 mod serving;
 mod views;
+mod webhooks;
 mod world;

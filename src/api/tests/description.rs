@@ -7,10 +7,11 @@ use super::super::openapi::describe;
 use super::super::problem::Code;
 
 /// Codes of the partners' receiver, which is a package of its own.
-const OF_WEBHOOKS: [&str; 6] = [
+const OF_WEBHOOKS: [&str; 7] = [
     "webhook-unauthorized",
     "webhook-method-not-allowed",
     "webhook-too-large",
+    "webhook-too-many",
     "webhook-too-slow",
     "webhook-incomplete",
     "webhook-unavailable",
