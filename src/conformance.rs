@@ -6,9 +6,8 @@ mod effects;
 mod fixture;
 mod histories;
 mod messages;
-mod outgoing;
 mod payments;
-mod subscriber;
+mod silence;
 mod transactions;
 
 /// Makes a test of each function for each database.

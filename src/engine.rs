@@ -12,8 +12,8 @@ mod effect;
 mod keep;
 mod message;
 pub mod orders;
-pub mod outgoing;
 pub mod payment;
+mod silence;
 
 use std::sync::Arc;
 

@@ -49,8 +49,7 @@ impl LocalTransport {
             redelivered: stored.attempts > 1,
         };
         let done = match handler.handle(delivery).await {
-            // There are no dead letter exchanges here; what was rejected is in quarantine.
-            Verdict::Ack | Verdict::Reject => true,
+            Verdict::Ack => true,
             Verdict::Requeue => {
                 tokio::time::sleep(REST).await;
                 false

@@ -43,8 +43,6 @@ pub struct Outlet {
     pub messages: Arc<Notify>,
     /// Rings when something may be due earlier.
     pub due: Arc<Notify>,
-    /// Rings when subscribers may have something to hear.
-    pub told: Arc<Notify>,
 }
 
 /// What was committed and is to be published.
@@ -59,7 +57,6 @@ impl Outlet {
                 effects,
                 messages: Arc::default(),
                 due: Arc::default(),
-                told: Arc::default(),
             }),
             committing,
         )
@@ -77,9 +74,6 @@ impl Outlet {
             }
             if committed.due {
                 outlet.due.notify_one();
-            }
-            if committed.told {
-                outlet.told.notify_one();
             }
         })
     }
@@ -188,6 +182,10 @@ impl Relay {
             }
         }
         if forgotten {
+            let asked = self.engine.ask_about_silent(BATCH).await?;
+            if asked > 0 {
+                info!("{asked} deliveries fell silent: their partners are asked");
+            }
             let effects = store.forgotten_effects(BATCH).await?;
             if !effects.is_empty() {
                 warn!(

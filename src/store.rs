@@ -13,7 +13,6 @@ mod leader;
 mod messages;
 mod migrate;
 mod orders;
-pub mod outgoing;
 mod processes;
 mod queries;
 mod read;

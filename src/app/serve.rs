@@ -11,6 +11,8 @@ use crate::api::{self, Auth, server};
 use crate::config::Settings;
 use crate::telemetry;
 
+mod rotation;
+
 pub(super) fn start(app: &App, settings: &Settings, listener: TcpListener) -> Result<(), OpenError> {
     let tokens = settings.tokens.as_ref().ok_or(OpenError::Missing("WAYBILL_JWT_KEY"))?;
     let auth = Auth::from_settings(tokens).map_err(|error| OpenError::Tokens(error.to_string()))?;
@@ -26,12 +28,14 @@ pub(super) fn start(app: &App, settings: &Settings, listener: TcpListener) -> Re
         auth: Arc::new(auth),
         readiness,
         metrics,
-        guard: app.guard.clone(),
-        told: app.told.clone(),
     };
     let inbox = Arc::new(app.engine.clone());
     let doors = app.partners.receiving.doors();
     let webhooks = waybill_webhooks::router(app.partners.keys.clone(), inbox, Arc::new(Utc::now), doors);
+    if let Some(file) = app.partners.file.clone() {
+        let (keys, stop) = (app.partners.keys.clone(), app.stop.clone());
+        app.background.spawn(rotation::follow(file, keys, stop));
+    }
     let router = api::router(handlers, webhooks);
     let serving = server::serve(listener, router, app.stop.clone(), app.consumers.clone());
     app.consumers.spawn(serving);

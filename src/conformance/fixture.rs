@@ -203,6 +203,32 @@ pub(super) trait StoreBody {
     async fn store_body(&self, event_id: &str, body: &str) -> Stored;
 }
 
+impl Fixture {
+    /// A callback of any partner, stored and not yet applied.
+    pub(super) async fn store_of(&self, partner: &str, event_id: &str, body: &Json) -> Uuid {
+        let body = body.to_string();
+        let callback = Callback {
+            partner: partner.to_owned(),
+            event_id: event_id.to_owned(),
+            key_id: "s1".to_owned(),
+            signed_at: None,
+            headers: vec![],
+            sha256: <sha2::Sha256 as sha2::Digest>::digest(body.as_bytes()).into(),
+            body: body.into(),
+        };
+        Inbox::store(&self.engine, callback).await.expect("the store answers");
+        self.callback_of(event_id).await.expect("the callback is stored")
+    }
+
+    /// The callback whose event id starts so.
+    pub(super) async fn callback_of(&self, event_id: &str) -> Option<Uuid> {
+        let sql = "SELECT callback_id FROM callbacks WHERE event_id LIKE $1";
+        let row = self.db.row(sql, vec![format!("{event_id}%").into()]).await;
+        row.expect("the store answers")
+            .map(|row| row.uuid("callback_id").expect("an id"))
+    }
+}
+
 impl StoreBody for Engine {
     async fn store_body(&self, event_id: &str, body: &str) -> Stored {
         let sha256 = <sha2::Sha256 as sha2::Digest>::digest(body.as_bytes()).into();
@@ -226,7 +252,11 @@ pub(super) async fn start(db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta, local:
     let outside = Outside {
         queue: "waybill".to_owned(),
         default_partner: "standard".to_owned(),
-        adapters: [("standard".to_owned(), Adapter::Standard)].into(),
+        adapters: [
+            ("standard".to_owned(), Adapter::Standard),
+            ("uber".to_owned(), Adapter::Uber),
+        ]
+        .into(),
         public_url: "http://localhost:8080".to_owned(),
         local,
     };

@@ -13,6 +13,7 @@ use waybill_webhooks::{Callback as Received, Inbox, PartnerReport, Stored, Unava
 
 use super::core::Core;
 use super::message;
+use super::silence::was_asked_for;
 use super::{Engine, EngineError};
 use crate::store::committer::Command;
 use crate::store::record::{Callback, CallbackState, Dead, EffectState};
@@ -164,8 +165,14 @@ impl Engine {
             .crypt()
             .open(place, &callback.body)
             .map_err(|error| EngineError::Refused(error.to_string()))?;
-        let adapter = self.core.outside.adapters.get(&callback.partner).copied();
-        let translated = adapter.unwrap_or(waybill_webhooks::Adapter::Standard).translate(&body);
+        let adapter = self.adapter_of(&callback.partner);
+        let translated = match was_asked_for(&callback) {
+            true => match serde_json::from_slice(&body) {
+                Ok(seen) => adapter.interpret(&seen),
+                Err(error) => return Err(EngineError::Refused(error.to_string())),
+            },
+            false => adapter.translate(&body),
+        };
         let order_id = match &translated {
             Ok(report) => self.find_order(&callback.partner, report).await?,
             Err(_) => None,

@@ -54,6 +54,9 @@ impl Engine {
     }
 
     pub(super) async fn end(&self, effect: Uuid, order: OrderId, finish: Finish) -> Result<(), EngineError> {
+        if let Finish::Seen(seen) = &finish {
+            self.take_seen(order, seen).await?;
+        }
         Ok(self
             .committer
             .submit(End {
@@ -85,21 +88,19 @@ impl Engine {
 }
 
 impl Engine {
-    /// Makes an effect of looking an order up at its partner.
-    pub(super) async fn reconcile(&self, order: OrderId) -> Result<Option<Uuid>, EngineError> {
-        Ok(self
-            .committer
-            .submit(Reconcile {
-                core: self.core.clone(),
-                order,
-            })
-            .await?)
+    /// Makes an effect of looking an order up at its partner. `published` says that its task is there already.
+    pub(super) async fn reconcile(&self, order: OrderId, published: bool) -> Result<Option<Uuid>, EngineError> {
+        let core = self.core.clone();
+        let command = Reconcile { core, order, published };
+        Ok(self.committer.submit(command).await?)
     }
 }
 
 struct Reconcile {
     core: Arc<Core>,
     order: OrderId,
+    /// Its task is running already: it came without an effect.
+    published: bool,
 }
 
 impl Command for Reconcile {
@@ -123,14 +124,18 @@ impl Command for Reconcile {
         if let Some(open) = unit
             .effects
             .values()
-            .find(|it| it.name == NAME && it.state == EffectState::Sent)
+            .find(|it| it.name == NAME && !matches!(it.state, EffectState::Done | EffectState::Failed))
         {
             return Some(open.effect_id);
         }
         let mut effect = self.core.new_effect(unit, id, Some((self.order, sequence)), NAME);
-        effect.state = EffectState::Sent;
-        effect.published_at = Some(unit.now);
-        unit.writes.effects.push(effect);
+        if self.published {
+            effect.state = EffectState::Sent;
+            effect.published_at = Some(unit.now);
+            unit.writes.effects.push(effect);
+        } else {
+            self.core.request(unit, effect);
+        }
         Some(id)
     }
 }
@@ -258,7 +263,7 @@ impl Command for End {
         effect.published_at = effect.published_at.or(Some(now));
         let name = effect.name.clone();
         let failed = match &self.finish {
-            Finish::Done | Finish::Booked(_) | Finish::Event(_) => {
+            Finish::Done | Finish::Booked(_) | Finish::Seen(_) | Finish::Event(_) => {
                 effect.state = EffectState::Done;
                 effect.finished_at = Some(now);
                 effect.cause = None;
@@ -290,7 +295,8 @@ impl Command for End {
         match &self.finish {
             Finish::Booked(booking) => self.booked(unit, booking),
             Finish::Event(reported) => self.reported(unit, reported),
-            Finish::Done | Finish::Retry { .. } | Finish::Failed { .. } => {}
+            // What was seen is stored as a callback before its effect ends.
+            Finish::Done | Finish::Seen(_) | Finish::Retry { .. } | Finish::Failed { .. } => {}
         }
     }
 }

@@ -85,7 +85,7 @@ impl Orders for Engine {
     }
 
     async fn begin_reconciliation(&self, order_id: OrderId) -> Result<Option<Uuid>, Unavailable> {
-        Ok(self.reconcile(order_id).await?)
+        Ok(self.reconcile(order_id, true).await?)
     }
 
     async fn apply_callback(&self, callback_id: Uuid) -> Result<(), Unavailable> {

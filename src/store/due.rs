@@ -1,5 +1,7 @@
 //! What is due: deadlines, effects to publish, messages to give back; and how far behind we are.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use waybill_domain::{EventName, OrderId};
 
@@ -83,6 +85,30 @@ impl Store {
             .iter()
             .map(effect)
             .collect()
+    }
+
+    /// Live orders with a booking, in one of these states, of which nothing was heard for so long, and about which their
+    /// partner was not asked meanwhile, or in vain.
+    pub async fn silent_orders(
+        &self,
+        states: &BTreeSet<String>,
+        silence: TimeDelta,
+        limit: i64,
+    ) -> Result<Vec<OrderId>, DbError> {
+        let before = self.now().await? - silence;
+        let mut values = vec![before.into(), limit.into()];
+        values.extend(states.iter().map(|state| state.as_str().into()));
+        let places: Vec<String> = (3..=values.len()).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT d.order_id FROM delivery_orders d JOIN instances i ON i.id = d.order_id
+             WHERE d.live AND d.partner_booking_id IS NOT NULL AND i.updated_at <= $1 AND i.state IN ({})
+             AND NOT EXISTS (SELECT 1 FROM effects e WHERE e.order_id = d.order_id AND e.name = 'reconcile_partner'
+                AND (e.created_at > $1 OR e.state <> 'done'))
+             ORDER BY i.updated_at LIMIT $2",
+            places.join(", ")
+        );
+        let rows = self.db.rows(&sql, values).await?;
+        rows.iter().map(|row| Ok(OrderId(row.uuid("order_id")?))).collect()
     }
 
     /// Messages that waited for their time.

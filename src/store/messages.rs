@@ -60,11 +60,6 @@ impl Store {
             vec![],
         )
         .await?;
-        tx.execute(
-            "UPDATE webhook_deliveries SET lease_id = NULL, lease_until = NULL WHERE state = 'pending' AND lease_id IS NOT NULL",
-            vec![],
-        )
-        .await?;
         tx.commit().await
     }
 

@@ -120,6 +120,7 @@ impl Effects {
         let answer = match &finish {
             Finish::Done => Ok(json!({"ended": "done"})),
             Finish::Booked(booking) => Ok(json!({"ended": "booked", "partner": booking.partner})),
+            Finish::Seen(seen) => Ok(json!({"ended": "seen", "partner": seen.partner})),
             Finish::Event(reported) => Ok(json!({"ended": "event", "event": reported.event})),
             Finish::Retry { after, cause, counts } => {
                 info!(order.id = %id, effect = name, counts, "{name} of {id} again in {after:?}: {cause}");

@@ -106,6 +106,8 @@ pub enum Finish {
     Done,
     /// The partner has the booking; recorded with the order.
     Booked(Booking),
+    /// The partner was asked how the delivery stands; what differs from what is known becomes an event like any callback.
+    Seen(Seen),
     /// Done, and it tells something about the order (a rejected booking, say).
     Event(Box<Reported>),
     /// Not now. `counts` is false where no attempt was made (an open breaker, a full bulkhead).
@@ -133,6 +135,21 @@ pub struct Booking {
     pub id: String,
     /// Where the customer can follow it.
     pub tracking_url: Option<String>,
+}
+
+/// How a delivery stands, in its partner's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The partner's name in the partners file.
+    pub partner: String,
+    /// Its id of the delivery.
+    pub booking_id: String,
+    /// Its status.
+    pub status: String,
+    /// Why, where the status has a reason.
+    pub reason: Option<String>,
+    /// Its number of the delivery, where that is another than the id.
+    pub partner_order_number: Option<String>,
 }
 
 /// An event that an effect found out.

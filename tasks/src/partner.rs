@@ -6,8 +6,12 @@ pub mod contract;
 pub mod error;
 pub mod settings;
 
+mod adapters;
+mod address;
+mod auth;
 mod budget;
 mod bulkhead;
+mod dialect;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -15,6 +19,7 @@ use std::sync::Arc;
 
 pub use client::{Cancelled, Operation, PartnerClient};
 pub use contract::{BookingRequest, Found, Parcel};
+pub use dialect::Rebooking;
 pub use error::PartnerError;
 pub use settings::{Invalid, PartnerSettings, PartnersSettings};
 

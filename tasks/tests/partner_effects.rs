@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "partner_effects/adapters.rs"]
+mod adapters;
 #[path = "partner_effects/booking.rs"]
 mod booking;
 #[path = "partner_effects/cancelling.rs"]

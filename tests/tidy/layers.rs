@@ -14,7 +14,6 @@ const AT_HOME: [(&str, &[&str]); 4] = [
             "src/partner_sim",
             "src/demo",
             "src/api/auth",
-            "src/outgoing",
             "src/doctor",
         ],
     ),

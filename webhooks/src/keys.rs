@@ -3,7 +3,7 @@
 
 mod decoys;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -251,6 +251,17 @@ impl PartnerKeys {
         let trust = table.partners.get(partner)?;
         let ids = trust.keys.iter().map(|key| key.id().to_owned()).collect();
         Some((ids, trust.tolerance))
+    }
+
+    /// The ids of every partner's keys.
+    pub fn ids(&self) -> BTreeMap<String, Vec<String>> {
+        let table = self.table();
+        let ids = |trust: &Trust| trust.keys.iter().map(|key| key.id().to_owned()).collect();
+        table
+            .partners
+            .iter()
+            .map(|(name, trust)| (name.clone(), ids(trust)))
+            .collect()
     }
 
     /// The language of that partner.

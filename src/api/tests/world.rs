@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 use waybill_domain::{OrderId, Role};
 use waybill_tasks::orders::Orders as _;
-use waybill_webhooks::{Adapter, Doors, PartnerKeys};
+use waybill_webhooks::{Adapter, Doors, Key, PartnerKeys, Trust};
 
 use super::super::auth::Auth;
 use super::super::auth::tests::SECRET;
@@ -22,13 +22,16 @@ use super::super::{App, router};
 use crate::config::{TokenKey, Tokens};
 use crate::engine::payment::{Addresses, Amount, Followed, Paid};
 use crate::engine::{Engine, Outside};
-use crate::outgoing::{Guard, Network};
 use crate::store::{Crypt, DataKey, Db, Store, effect_id};
 use crate::telemetry::install_metrics;
 use crate::template::Template;
 
 /// The customer whose orders they are.
 pub(crate) const OWNER: &str = "cus-1";
+/// Shown by the partner that signs nothing.
+pub(crate) const TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAA";
+/// With which Uber signs.
+pub(crate) const UBER_SECRET: &str = "a-signing-key-of-uber";
 
 pub(crate) struct World {
     pub(crate) engine: Engine,
@@ -91,6 +94,7 @@ async fn start(db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta) -> Engine {
         adapters: [
             ("swift".to_owned(), Adapter::Standard),
             ("steady".to_owned(), Adapter::Standard),
+            ("uber".to_owned(), Adapter::Uber),
         ]
         .into(),
         public_url: "http://localhost:8080".to_owned(),
@@ -103,16 +107,39 @@ async fn start(db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta) -> Engine {
         .0
 }
 
+/// The partners that may call, each by its own scheme.
+fn trusts() -> Vec<(String, Trust)> {
+    let standard = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+    let token = format!("whtok_{TOKEN}");
+    let partners = [
+        ("swift", Adapter::Standard, standard),
+        ("steady", Adapter::Standard, "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYZ"),
+        ("walled", Adapter::Standard, standard),
+        ("uber", Adapter::Uber, UBER_SECRET),
+        ("shippo", Adapter::Shippo, token.as_str()),
+        ("doordash", Adapter::DoorDash, "waybill:a-long-password"),
+        ("onfleet", Adapter::Onfleet, "00ff10aa00ff10aa00ff10aa00ff10aa"),
+    ];
+    let trust = |(name, adapter, secret): (&str, Adapter, &str)| {
+        let key = Key::read(adapter, "k1", &secret.to_owned().into()).expect("a secret");
+        let mut trust = Trust::standard(vec![key]);
+        trust.adapter = adapter;
+        if name == "walled" {
+            trust.addresses = vec!["192.0.2.0/24".parse().expect("a network")];
+        }
+        (name.to_owned(), trust)
+    };
+    partners.into_iter().map(trust).collect()
+}
+
 fn route(engine: &Engine, auth: &Arc<Auth>, draining: &CancellationToken) -> Router {
-    let keys = Arc::new(PartnerKeys::new([]).expect("no partner is wrong"));
+    let keys = Arc::new(PartnerKeys::new(trusts()).expect("no partner is wrong"));
     let webhooks = waybill_webhooks::router(keys, Arc::new(engine.clone()), Arc::new(Utc::now), Doors::default());
     let app = App {
         engine: engine.clone(),
         auth: auth.clone(),
         readiness: Readiness::new(engine.store().clone(), || true, draining.clone()),
         metrics: install_metrics().expect("metrics are installed once"),
-        guard: Guard::new(vec![Network::parse("127.0.0.0/8").expect("a network")]),
-        told: Arc::default(),
     };
     router(app, webhooks)
 }

@@ -118,7 +118,7 @@ fn what_is_wrong_is_named_with_its_place_and_without_its_value() {
         (
             "{bearer: hunter2}",
             "{baerer: hunter2}",
-            "unknown field baerer at partners.acme.credentials.baerer given, expected bearer or bearer_file",
+            "unknown field baerer at partners.acme.credentials.baerer given, expected one of bearer, bearer_file, key, key_file, secret, secret_file, account, token_url",
         ),
         (
             "{per_second: 10}",
@@ -203,4 +203,42 @@ fn a_partners_file_that_is_not_there_is_named() {
         .to_string();
 
     assert!(refusal.ends_with("nowhere.yaml\" with No such file or directory (os error 2) given, expected the partners file in YAML or JSON"), "{refusal}");
+}
+
+#[test]
+fn every_language_is_known_on_both_sides() {
+    for adapter in waybill_webhooks::Adapter::ALL {
+        let name = serde_json::Value::from(adapter.as_str());
+
+        let outbound = serde_json::from_value::<waybill_tasks::partner::settings::Adapter>(name);
+
+        assert!(
+            outbound.is_ok(),
+            "{adapter:?} has no file in tasks/src/partner/adapters"
+        );
+    }
+}
+
+#[test]
+fn secrets_are_read_as_their_partner_hands_them_out() {
+    let with = |adapter: &str, secret: &str| {
+        let entry = format!(
+            "default: p\npartners: {{p: {{adapter: {adapter}, base_url: 'https://p.example', secrets: [{{id: k, value: '{secret}'}}]}}}}"
+        );
+        load_file(&entry).map(drop).map_err(|error| error.to_string())
+    };
+
+    for (adapter, secret) in [
+        ("uber", "a-signing-key-of-uber"),
+        ("onfleet", "00ff10aa00ff10aa00ff10aa00ff10aa"),
+        ("shippo", "whtok_AAAAAAAAAAAAAAAAAAAAAAAA"),
+        ("doordash", "waybill:a-long-password"),
+    ] {
+        assert_eq!(with(adapter, secret), Ok(()), "{adapter}");
+        let refused = with(adapter, "hunter2").unwrap_err();
+        assert!(
+            refused.contains("a webhook secret") && !refused.contains("hunter2"),
+            "{refused}"
+        );
+    }
 }

@@ -9,7 +9,6 @@ mod link;
 pub mod mailbox;
 mod publisher;
 mod server;
-mod settler;
 mod socket;
 mod topology;
 mod values;

@@ -3,7 +3,6 @@
 mod accept;
 mod compression;
 mod decode;
-pub mod delayed;
 mod fields;
 mod json;
 mod malformed;

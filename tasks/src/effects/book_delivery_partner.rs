@@ -1,5 +1,7 @@
 //! Asks the delivery partner to collect the books.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 use waybill_domain::{Actor, FailureReason, FieldName, Role};
@@ -9,10 +11,13 @@ use super::{EffectArgs, Effects, ended_before};
 use crate::celery::protocol::Request;
 use crate::celery::registry::{Task, TaskError};
 use crate::orders::{Finish, Reported, Work};
-use crate::partner::{BookingRequest, Parcel, PartnerClient, PartnerError};
+use crate::partner::{BookingRequest, Parcel, PartnerClient, PartnerError, Rebooking};
 
 /// As much of a partner's text as the graph's field takes.
 const LONGEST_RAW: usize = 500;
+
+/// When a partner that could not be reached at all is tried again, where attempts are not counted.
+const NOT_BOOKED_ASK_AGAIN: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
@@ -30,8 +35,8 @@ impl Task<Effects> for BookDeliveryPartner {
     }
 }
 
-/// Running twice books once: the partner takes the order's id as idempotency key, and whoever cannot know how an
-/// earlier attempt ended looks the delivery up before anything is sent again.
+/// Running twice books once: the partner takes the order's id as idempotency key, or the delivery is looked up before
+/// anything is sent again; where it has neither, nothing is sent again.
 async fn book(effects: &Effects, work: &Work) -> Finish {
     let order = &work.order;
     if order.state != "CREATED" || order.partner_booking_id.is_some() {
@@ -41,7 +46,11 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
         Ok(partner) => partner,
         Err(finish) => return finish,
     };
-    if work.attempts > 0 {
+    let rebooking = partner.rebooking();
+    if work.attempts > 0 && rebooking == Rebooking::Never {
+        return unknown(partner, "a worker died while it booked");
+    }
+    if work.attempts > 0 && rebooking == Rebooking::ByLookup {
         match partner.find(order.order_id).await {
             Ok(Some(found)) => return Finish::Booked(found.booking),
             // The last attempt was long ago: what the partner does not know now, it was never told.
@@ -53,12 +62,37 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
     match partner.book(&request(effects, partner, work)).await {
         Ok(booking) => Finish::Booked(booking),
         Err(PartnerError::Rejected { code, text }) => rejected(partner, &code, &text),
-        Err(error @ PartnerError::Ambiguous(_)) => match partner.find(order.order_id).await {
-            Ok(Some(found)) => Finish::Booked(found.booking),
-            // It may still arrive: not found is no proof this early.
-            Ok(None) | Err(_) => after_partner_error(work, &error),
+        Err(error @ PartnerError::Ambiguous(_)) => match rebooking {
+            Rebooking::Never => unknown(partner, &error.to_string()),
+            Rebooking::ByKey => after_partner_error(work, &error),
+            Rebooking::ByLookup => match partner.find(order.order_id).await {
+                Ok(Some(found)) => Finish::Booked(found.booking),
+                // It may still arrive: not found is no proof this early.
+                Ok(None) | Err(_) => after_partner_error(work, &error),
+            },
         },
+        Err(error) if rebooking == Rebooking::Never => surely_not_booked(work, &error),
         Err(error) => after_partner_error(work, &error),
+    }
+}
+
+/// A partner without key and look-up is never booked twice blindly: a person has to look there.
+fn unknown(partner: &PartnerClient, cause: &str) -> Finish {
+    let name = partner.name();
+    Finish::Failed {
+        cause: format!("it is unknown whether {name} has booked, and {name} cannot be asked: {cause}"),
+    }
+}
+
+/// Attempts are not counted for such a partner, for only a booking that may have been made uses one up.
+fn surely_not_booked(work: &Work, error: &PartnerError) -> Finish {
+    match after_partner_error(work, error) {
+        Finish::Retry { after, cause, .. } => Finish::Retry {
+            after: after.max(NOT_BOOKED_ASK_AGAIN),
+            cause,
+            counts: false,
+        },
+        other => other,
     }
 }
 

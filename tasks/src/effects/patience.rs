@@ -26,7 +26,12 @@ pub(super) fn after_partner_error(work: &Work, error: &PartnerError) -> Finish {
                 counts: false,
             }
         }
-        PartnerError::Suspended { .. } => Finish::Failed { cause },
+        PartnerError::Suspended { .. } | PartnerError::Unsupported(_) => Finish::Failed { cause },
+        PartnerError::Busy { after } => Finish::Retry {
+            after: *after,
+            cause,
+            counts: true,
+        },
         PartnerError::Unreachable(_) | PartnerError::Ambiguous(_) | PartnerError::Rejected { .. } => {
             if work.attempts >= MOST_ATTEMPTS {
                 return Finish::Failed {

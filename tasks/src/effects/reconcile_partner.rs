@@ -1,4 +1,4 @@
-//! Asks the delivery partner what became of a booking whose answer got lost.
+//! Asks the delivery partner what became of a booking whose answer got lost, or of a delivery that fell silent.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,7 +9,8 @@ use super::patience::after_partner_error;
 use super::{EffectArgs, Effects, ended_before};
 use crate::celery::protocol::Request;
 use crate::celery::registry::{Task, TaskError};
-use crate::orders::{Finish, Work};
+use crate::orders::{Finish, Seen, Work};
+use crate::partner::{PartnerClient, PartnerError, Rebooking};
 
 /// Asked for as an effect, or by anybody for one delivery order; without an order there is nothing to reconcile.
 #[derive(Debug, Deserialize)]
@@ -47,19 +48,36 @@ impl Task<Effects> for ReconcilePartner {
     }
 }
 
-/// Running twice adopts once: it only asks.
+/// Running twice adopts once, and tells nothing twice: it only asks.
 async fn reconcile(effects: &Effects, work: &Work) -> Finish {
-    let order = &work.order;
-    if order.partner_booking_id.is_some() {
-        return Finish::Done;
-    }
-    let partner = match effects.partner_of(order) {
+    let partner = match effects.partner_of(&work.order) {
         Ok(partner) => partner,
         Err(finish) => return finish,
     };
-    match partner.find(order.order_id).await {
-        Ok(Some(found)) => Finish::Booked(found.booking),
-        Ok(None) => Finish::Done,
+    match &work.order.partner_booking_id {
+        Some(booking_id) => view(partner, booking_id, work).await,
+        // Whoever cannot be asked has been given to an operator when the answer got lost.
+        None if partner.rebooking() != Rebooking::ByLookup => Finish::Done,
+        None => match partner.find(work.order.order_id).await {
+            Ok(Some(found)) => Finish::Booked(found.booking),
+            Ok(None) => Finish::Done,
+            Err(error) => after_partner_error(work, &error),
+        },
+    }
+}
+
+async fn view(partner: &PartnerClient, booking_id: &str, work: &Work) -> Finish {
+    match partner.view(booking_id).await {
+        Ok(found) => Finish::Seen(Seen {
+            partner: partner.name().to_owned(),
+            booking_id: booking_id.to_owned(),
+            status: found.status,
+            reason: found.reason,
+            partner_order_number: found.partner_order_number,
+        }),
+        Err(PartnerError::Rejected { code, .. }) => Finish::Failed {
+            cause: format!("{} does not know delivery {booking_id}: {code}", partner.name()),
+        },
         Err(error) => after_partner_error(work, &error),
     }
 }

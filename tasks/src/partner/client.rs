@@ -4,21 +4,21 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use reqwest::Method;
 use tracing::{error, warn};
 use waybill_domain::OrderId;
 
 use super::BreakerStatus;
+use super::adapters;
 use super::breaker::{Breaker, BreakerState, CallResult, Permit};
 use super::budget::RetryBudget;
 use super::bulkhead::Bulkhead;
-use super::contract::{BookingRequest, Complaint, Delivery, Found};
+use super::contract::{BookingRequest, Found};
+use super::dialect::{Call, Delivery, Dialect, Next, Rebooking};
 use super::error::PartnerError;
-use super::settings::{Adapter, Invalid, PartnerSettings, RateSettings};
-use super::wire::{Answer, Request, Tried, Wire};
+use super::settings::{Invalid, PartnerSettings, RateSettings};
+use super::wire::{Answer, Tried, Wire};
 use crate::orders::Booking;
 
 const MOST_RETRIES: u32 = 2;
@@ -27,12 +27,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a call waits for its turn by the partner's rate; beyond it, another time is better.
 const LONGEST_PACING: Duration = Duration::from_secs(1);
 const FULL_ASK_AGAIN: Duration = Duration::from_secs(1);
-const THROTTLED_ASK_AGAIN: Duration = Duration::from_secs(5);
+/// Requests of one booking: a quotation, an order, and one to spare.
+const MOST_STEPS: usize = 3;
 
 /// One partner, as its contract wants to be called.
 #[derive(Debug)]
 pub struct PartnerClient {
     name: String,
+    dialect: Arc<dyn Dialect>,
     wire: Wire,
     bulkhead: Bulkhead,
     pace: Option<DefaultDirectRateLimiter>,
@@ -84,16 +86,16 @@ struct Outcome {
 impl PartnerClient {
     /// A client by checked settings. Needs a process-wide TLS provider.
     pub fn new(name: &str, settings: &PartnerSettings) -> Result<Self, Invalid> {
-        // One contract so far; another adapter is a decision here.
-        let Adapter::Standard = settings.adapter;
         settings.breaker.check()?;
         if settings.bulkhead.calls == 0 {
             return Err(Invalid::new("bulkhead.calls", "at least 1"));
         }
         let now = now();
+        let (dialect, auth) = adapters::choose(settings)?;
         Ok(Self {
             name: name.to_owned(),
-            wire: Wire::new(settings)?,
+            dialect,
+            wire: Wire::new(settings, auth)?,
             bulkhead: Bulkhead::new(settings.bulkhead),
             pace: settings.rate.map(limiter).transpose()?,
             breakers: Operation::ALL.map(|_| Breaker::new(settings.breaker.clone(), now)),
@@ -121,72 +123,63 @@ impl PartnerClient {
         Operation::ALL.into_iter().map(of).collect()
     }
 
-    /// Asks the partner to collect. The key is derived from the order, so asking twice books once.
+    /// How it is known, after an answer got lost, that a booking is not made twice.
+    pub fn rebooking(&self) -> Rebooking {
+        self.dialect.rebooking()
+    }
+
+    /// Asks the partner to collect. Where it takes a key, that is derived from the order: asking twice books once.
     pub async fn book(&self, booking: &BookingRequest) -> Result<Booking, PartnerError> {
-        let body = serde_json::to_vec(booking).expect("a booking has text keys only");
-        let request = Request {
-            method: Method::POST,
-            url: self.wire.deliveries(),
-            idempotency_key: Some(format!("{}:book", booking.reference)),
-            body: Some(Bytes::from(body)),
-        };
-        let booked = self.call(Operation::Book, request, |answer| match answer.status {
-            200 | 201 => Delivery::read(&answer.body)
-                .map(|delivery| delivery.into_found(&self.name).booking)
-                .map_err(PartnerError::Ambiguous),
-            409 => Complaint::read(&answer.body)
-                .earlier_booking(&self.name)
-                .ok_or_else(|| PartnerError::Ambiguous("409 without the id of the earlier booking".to_owned())),
-            _ => Err(refusal(answer)),
-        });
-        let booked = booked.await;
+        let booked = self.book_stepwise(booking).await;
         if matches!(booked, Err(PartnerError::Ambiguous(_))) {
             metrics::counter!("partner_unknown_outcome_total", "partner" => self.name.clone()).increment(1);
         }
-        booked
+        booked.map(|delivery| Found::of(delivery, &self.name).booking)
+    }
+
+    async fn book_stepwise(&self, booking: &BookingRequest) -> Result<Delivery, PartnerError> {
+        let mut call = self.dialect.book(booking)?;
+        for _ in 0..MOST_STEPS {
+            let binding = call.binding;
+            let interpret = |answer: &Answer| self.dialect.booked(booking, answer);
+            match self.call(Operation::Book, call, interpret).await {
+                Ok(Next::Booked(delivery)) => return Ok(delivery),
+                Ok(Next::Then(next)) => call = next,
+                Err(PartnerError::Ambiguous(cause)) if !binding => return Err(PartnerError::Unreachable(cause)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(PartnerError::Ambiguous(format!(
+            "not booked after {MOST_STEPS} requests"
+        )))
     }
 
     /// Looks up the delivery that the partner has under our reference.
     pub async fn find(&self, reference: OrderId) -> Result<Option<Found>, PartnerError> {
-        let mut url = self.wire.deliveries();
-        url.query_pairs_mut().append_pair("reference", &reference.to_string());
-        let request = Request {
-            method: Method::GET,
-            url,
-            idempotency_key: None,
-            body: None,
-        };
-        let found = self.call(Operation::Find, request, |answer| match answer.status {
-            200 => Delivery::find(&answer.body, reference).map_err(PartnerError::Ambiguous),
-            404 => Ok(None),
-            _ => Err(refusal(answer)),
-        });
-        Ok(found.await?.map(|delivery| delivery.into_found(&self.name)))
+        let call = self.dialect.find(reference);
+        let call = call.ok_or(PartnerError::Unsupported("finding a delivery by our reference"))?;
+        let found = self.call(Operation::Find, call, |answer| self.dialect.found(reference, answer));
+        Ok(found.await?.map(|delivery| Found::of(delivery, &self.name)))
+    }
+
+    /// Asks how a delivery stands.
+    pub async fn view(&self, booking_id: &str) -> Result<Found, PartnerError> {
+        let call = self.dialect.view(booking_id);
+        let seen = self.call(Operation::Find, call, |answer| self.dialect.viewed(answer));
+        Ok(Found::of(seen.await?, &self.name))
     }
 
     /// Asks the partner not to collect.
     pub async fn cancel(&self, booking_id: &str) -> Result<Cancelled, PartnerError> {
-        let mut url = self.wire.deliveries();
-        url.path_segments_mut().expect("checked at the start").push(booking_id);
-        let idempotency_key = Some(format!("{booking_id}:cancel"));
-        let request = Request {
-            method: Method::DELETE,
-            url,
-            idempotency_key,
-            body: None,
-        };
-        let cancelled = self.call(Operation::Cancel, request, |answer| match answer.status {
-            200 | 202 | 204 | 404 | 410 => Ok(Cancelled::Done),
-            409 => Ok(Cancelled::TooLate),
-            _ => Err(refusal(answer)),
-        });
-        cancelled.await
+        let call = self.dialect.cancel(booking_id);
+        self.call(Operation::Cancel, call, |answer| self.dialect.cancelled(answer))
+            .await
     }
 
     async fn call<T>(
         &self,
         operation: Operation,
-        request: Request,
+        request: Call,
         interpret: impl FnOnce(&Answer) -> Result<T, PartnerError>,
     ) -> Result<T, PartnerError> {
         let result = self.guarded(operation, request, interpret).await;
@@ -199,7 +192,7 @@ impl PartnerClient {
     async fn guarded<T>(
         &self,
         operation: Operation,
-        request: Request,
+        request: Call,
         interpret: impl FnOnce(&Answer) -> Result<T, PartnerError>,
     ) -> Result<T, PartnerError> {
         let full = PartnerError::BulkheadFull { after: FULL_ASK_AGAIN };
@@ -216,12 +209,13 @@ impl PartnerClient {
     }
 
     /// Repeats what may be repeated: within the budget, by the partner's rate, and never while a breaker probes.
-    async fn try_until_answered(&self, request: &Request, permit: &Permit) -> Outcome {
+    async fn try_until_answered(&self, request: &Call, permit: &Permit) -> Outcome {
         self.budget.earn();
         let mut earlier_unknown = false;
         for retries in 0.. {
             let tried = self.wire.send(request).await;
-            let pause = pause_before_retry(&tried, retries).filter(|_| !permit.is_probe());
+            let repeatable = request.repeatable || !tried.may_have_acted();
+            let pause = pause_before_retry(&tried, retries).filter(|_| repeatable && !permit.is_probe());
             let Some(pause) = pause.filter(|_| self.has_turn() && self.budget.spend()) else {
                 return Outcome { tried, earlier_unknown };
             };
@@ -308,28 +302,6 @@ fn pause_before_retry(tried: &Tried, retries: u32) -> Option<Duration> {
     Some(rand::random_range(SHORTEST_PAUSE..=longest).max(asked))
 }
 
-/// What an answer means that none of the operations takes as a success.
-fn refusal(answer: &Answer) -> PartnerError {
-    let complaint = Complaint::read(&answer.body);
-    match answer.status {
-        401..=403 => PartnerError::Suspended { status: answer.status },
-        429 => PartnerError::Throttled {
-            after: answer.retry_after.unwrap_or(THROTTLED_ASK_AGAIN),
-        },
-        400..=499 if answer.status != 408 => {
-            let code = complaint.word().unwrap_or_else(|| answer.status.to_string());
-            PartnerError::Rejected {
-                code,
-                text: complaint.message,
-            }
-        }
-        status => {
-            let word = complaint.word().unwrap_or_else(|| "without a code".to_owned());
-            PartnerError::Ambiguous(format!("the partner answered {status} {word}"))
-        }
-    }
-}
-
 fn call_result(tried: &Tried, error: Option<&PartnerError>) -> CallResult {
     let retry_after = match tried {
         Tried::Answered(answer) => answer.retry_after,
@@ -337,7 +309,9 @@ fn call_result(tried: &Tried, error: Option<&PartnerError>) -> CallResult {
         Tried::Lost(_) => None,
     };
     match error {
-        None | Some(PartnerError::Rejected { .. }) => CallResult::Answered,
+        None | Some(PartnerError::Rejected { .. } | PartnerError::Busy { .. } | PartnerError::Unsupported(_)) => {
+            CallResult::Answered
+        }
         Some(PartnerError::Suspended { .. }) => CallResult::Suspended,
         Some(_) => CallResult::Failed { retry_after },
     }

@@ -1,13 +1,19 @@
-//! The wire shapes of the `standard` contract.
+//! What is asked of a partner and what it answers, whichever language it speaks.
 
 use std::fmt;
+use std::time::Duration;
 
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use waybill_domain::OrderId;
 
+use super::dialect::{Delivery, as_word, is_usable};
+use super::error::PartnerError;
+use super::wire::Answer;
 use crate::orders::Booking;
+
+const THROTTLED_ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A booking, as the partner takes it.
 #[derive(Clone, PartialEq, Serialize)]
@@ -40,38 +46,47 @@ pub struct Parcel {
     pub items: Value,
 }
 
-/// A delivery that the partner knows under our reference.
+/// A delivery that the partner knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its booking.
     pub booking: Booking,
     /// Its status, in the partner's words.
     pub status: String,
+    /// Why, where the status has a reason; in the partner's words.
+    pub reason: Option<String>,
+    /// The partner's number of it, where it has one beside the id.
+    pub partner_order_number: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Delivery {
-    id: String,
-    #[serde(default)]
-    status: String,
-    tracking_url: Option<String>,
-    reference: Option<OrderId>,
+impl Found {
+    pub(super) fn of(delivery: Delivery, partner: &str) -> Self {
+        // Customers will see this link in our notices: it must be one.
+        let tracking_url = delivery
+            .tracking_url
+            .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")));
+        Self {
+            booking: Booking {
+                partner: partner.to_owned(),
+                id: delivery.id,
+                tracking_url,
+            },
+            status: delivery.status,
+            reason: delivery.reason,
+            partner_order_number: delivery.number.filter(|number| is_usable(number)),
+        }
+    }
 }
 
-#[derive(Debug, Deserialize)]
-struct Deliveries {
-    items: Vec<Delivery>,
-}
-
-/// What a partner says when it does not do what was asked.
+/// What a partner says when it does not do what was asked: `code` and `message`, as many have them.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Complaint {
     #[serde(default)]
-    code: String,
+    pub(super) code: String,
     #[serde(default)]
     pub(super) message: String,
     /// With 409: the delivery that this reference has already.
-    id: Option<String>,
+    pub(super) id: Option<String>,
 }
 
 impl Complaint {
@@ -79,69 +94,22 @@ impl Complaint {
         serde_json::from_slice(body).unwrap_or_default()
     }
 
-    /// Its code, if it is a word as codes are: it goes into messages and logs.
-    pub(super) fn word(&self) -> Option<String> {
-        let is_word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
-        let fits = (1..=64).contains(&self.code.len()) && self.code.chars().all(is_word);
-        fits.then(|| self.code.clone())
-    }
-
-    pub(super) fn earlier_booking(self, partner: &str) -> Option<Booking> {
-        let id = self.id.filter(|id| is_usable(id))?;
-        Some(Booking {
-            partner: partner.to_owned(),
-            id,
-            tracking_url: None,
-        })
-    }
-}
-
-impl Delivery {
-    pub(super) fn read(body: &[u8]) -> Result<Self, String> {
-        let delivery: Self = serde_json::from_slice(body).map_err(unreadable)?;
-        if !is_usable(&delivery.id) {
-            return Err("the id cannot be used".to_owned());
-        }
-        Ok(delivery)
-    }
-
-    /// The one of a list that is ours. A live one goes before one that has ended.
-    pub(super) fn find(body: &[u8], reference: OrderId) -> Result<Option<Self>, String> {
-        let list: Deliveries = serde_json::from_slice(body).map_err(unreadable)?;
-        let ours = list
-            .items
-            .into_iter()
-            .filter(|delivery| is_usable(&delivery.id) && delivery.reference.is_none_or(|named| named == reference));
-        Ok(ours.min_by_key(|delivery| delivery.status == "cancelled"))
-    }
-
-    pub(super) fn into_found(self, partner: &str) -> Found {
-        // Customers will see this link in our notices: it must be one.
-        let tracking_url = self
-            .tracking_url
-            .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")));
-        let booking = Booking {
-            partner: partner.to_owned(),
-            id: self.id,
-            tracking_url,
-        };
-        Found {
-            booking,
-            status: self.status,
+    /// What an answer means that is no success, by its status.
+    pub(super) fn refusal(self, answer: &Answer) -> PartnerError {
+        let word = as_word(&self.code);
+        match answer.status {
+            401..=403 => PartnerError::Suspended { status: answer.status },
+            429 => PartnerError::Throttled {
+                after: answer.retry_after.unwrap_or(THROTTLED_ASK_AGAIN),
+            },
+            400..=499 if answer.status != 408 => PartnerError::Rejected {
+                code: word.unwrap_or_else(|| answer.status.to_string()),
+                text: self.message,
+            },
+            status => {
+                let word = word.unwrap_or_else(|| "without a code".to_owned());
+                PartnerError::Ambiguous(format!("the partner answered {status} {word}"))
+            }
         }
     }
-}
-
-/// Where it is wrong; serde's own words may quote what stands there.
-fn unreadable(error: serde_json::Error) -> String {
-    format!(
-        "the answer cannot be read at line {} column {}",
-        error.line(),
-        error.column()
-    )
-}
-
-/// An id becomes a path segment of a later request and a column of ours.
-fn is_usable(id: &str) -> bool {
-    !matches!(id, "" | "." | "..") && id.len() <= 255 && !id.chars().any(char::is_control)
 }

@@ -21,6 +21,12 @@ pub enum PartnerError {
         /// When.
         after: Duration,
     },
+    /// The partner works, and has nobody free: nothing was done, ask again later.
+    #[error("the partner has nobody free, ask again in {after:?}")]
+    Busy {
+        /// When.
+        after: Duration,
+    },
     /// The breaker is open: nothing was sent.
     #[error("the breaker is open, ask again in {after:?}")]
     Open {
@@ -45,6 +51,9 @@ pub enum PartnerError {
         /// 401, 402 or 403.
         status: u16,
     },
+    /// The partner has no such thing: an operator has to look there.
+    #[error("the partner has no way of {0}")]
+    Unsupported(&'static str),
 }
 
 impl PartnerError {
@@ -52,11 +61,13 @@ impl PartnerError {
         match self {
             Self::Rejected { .. } => "rejected",
             Self::Throttled { .. } => "throttled",
+            Self::Busy { .. } => "busy",
             Self::Open { .. } => "open",
             Self::BulkheadFull { .. } => "bulkhead_full",
             Self::Unreachable(_) => "unreachable",
             Self::Ambiguous(_) => "ambiguous",
             Self::Suspended { .. } => "suspended",
+            Self::Unsupported(_) => "unsupported",
         }
     }
 }

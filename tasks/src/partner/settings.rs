@@ -26,7 +26,7 @@ pub struct PartnersSettings {
 pub struct PartnerSettings {
     /// Which contract it speaks.
     pub adapter: Adapter,
-    /// Where its API is; `/v1/deliveries` is appended.
+    /// Where its API is; the paths of its language are appended.
     pub base_url: String,
     /// With what we prove who we are.
     #[serde(default)]
@@ -46,6 +46,9 @@ pub struct PartnerSettings {
     /// How long to wait for it.
     #[serde(default)]
     pub timeouts: TimeoutSettings,
+    /// What its language wants to know beside: a market, a service, a parcel's measures.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
 }
 
 impl PartnerSettings {
@@ -60,19 +63,42 @@ impl PartnerSettings {
             breaker: BreakerSettings::default(),
             bulkhead: BulkheadSettings::default(),
             timeouts: TimeoutSettings::default(),
+            options: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
     }
 }
 
-/// Which contract a partner speaks.
+/// Which language a partner speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Adapter {
-    /// Our own.
+    /// Our own contract.
     Standard,
+    /// AfterShip, which only tracks.
+    Aftership,
+    /// DoorDash Drive.
+    Doordash,
+    /// EasyPost.
+    Easypost,
+    /// Lalamove.
+    Lalamove,
+    /// Onfleet.
+    Onfleet,
+    /// Sendcloud.
+    Sendcloud,
+    /// Shippo.
+    Shippo,
+    /// Stuart.
+    Stuart,
+    /// Uber Direct.
+    Uber,
 }
 
-/// With what we prove who we are to a partner.
+/// With what we prove who we are to a partner. Which of them it wants is its language's matter.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Credentials {
@@ -80,6 +106,47 @@ pub struct Credentials {
     pub bearer: Option<SecretString>,
     /// A file that holds the bearer token.
     pub bearer_file: Option<PathBuf>,
+    /// An API key, or the id of a client.
+    pub key: Option<SecretString>,
+    /// A file that holds it.
+    pub key_file: Option<PathBuf>,
+    /// The secret that belongs to the key.
+    pub secret: Option<SecretString>,
+    /// A file that holds it.
+    pub secret_file: Option<PathBuf>,
+    /// Who we are there: a customer's or developer's id, which is no secret.
+    pub account: Option<String>,
+    /// Where tokens are fetched, if not where the partner usually has them.
+    pub token_url: Option<String>,
+}
+
+impl Credentials {
+    pub(super) fn bearer(&self) -> Result<Option<SecretString>, Invalid> {
+        read_secret(&self.bearer, &self.bearer_file, "credentials.bearer_file")
+    }
+
+    pub(super) fn key(&self, field: &str) -> Result<SecretString, Invalid> {
+        read_secret(&self.key, &self.key_file, "credentials.key_file")?
+            .ok_or_else(|| Invalid::new(field, "the key that the partner has given us"))
+    }
+
+    pub(super) fn secret(&self, field: &str) -> Result<SecretString, Invalid> {
+        read_secret(&self.secret, &self.secret_file, "credentials.secret_file")?
+            .ok_or_else(|| Invalid::new(field, "the secret that belongs to the key"))
+    }
+}
+
+fn read_secret(
+    value: &Option<SecretString>,
+    file: &Option<PathBuf>,
+    field: &str,
+) -> Result<Option<SecretString>, Invalid> {
+    let Some(path) = file else {
+        return Ok(value.clone());
+    };
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| Invalid::new(field, format!("a readable file ({error})")))?;
+    Ok(Some(text.trim().into()))
 }
 
 /// What a partner's contract allows us.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Url};
-use secrecy::{ExposeSecret as _, SecretString};
+use reqwest::{Client, Url};
 
-use super::settings::{Credentials, Invalid, PartnerSettings};
+use super::auth::{Auth, NoToken};
+use super::dialect::Call;
+use super::settings::{Invalid, PartnerSettings};
 
 /// More than this is no answer to anything we ask.
 const LONGEST_ANSWER: usize = 256 * 1024;
@@ -20,21 +21,13 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug)]
 pub(super) struct Wire {
     http: Client,
-    deliveries: Url,
-    bearer: Option<SecretString>,
-}
-
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) idempotency_key: Option<String>,
-    pub(super) body: Option<Bytes>,
+    base: Url,
+    auth: Auth,
 }
 
 /// How one try ended.
 #[derive(Debug)]
-pub(super) enum Tried {
+pub(crate) enum Tried {
     /// The partner answered.
     Answered(Answer),
     /// No connection came about, so nothing was sent.
@@ -44,14 +37,14 @@ pub(super) enum Tried {
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Wire {
-    pub(super) fn new(settings: &PartnerSettings) -> Result<Self, Invalid> {
+    pub(super) fn new(settings: &PartnerSettings, auth: Auth) -> Result<Self, Invalid> {
         let http = Client::builder()
             .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")))
             // What a partner answers must not decide where our credentials and the customers' addresses go.
@@ -63,35 +56,72 @@ impl Wire {
             .pool_idle_timeout(Duration::from_secs(15))
             .build()
             .map_err(|error| Invalid::new("timeouts", format!("usable by the HTTP client: {error}")))?;
-        let bearer = read_bearer(&settings.credentials)?;
         Ok(Self {
             http,
-            deliveries: deliveries_of(&settings.base_url)?,
-            bearer,
+            base: read_base(&settings.base_url)?,
+            auth,
         })
     }
 
-    /// `{base}/v1/deliveries`
-    pub(super) fn deliveries(&self) -> Url {
-        self.deliveries.clone()
+    pub(super) async fn send(&self, call: &Call) -> Tried {
+        match self.try_once(call).await {
+            // A token may end, or be taken back, at any time: once it is fetched anew.
+            Tried::Answered(answer) if answer.status == 401 && self.auth.forget().await => self.try_once(call).await,
+            tried => tried,
+        }
     }
 
-    pub(super) async fn send(&self, request: &Request) -> Tried {
-        let mut builder = self.http.request(request.method.clone(), request.url.clone());
-        builder = builder.header(ACCEPT, "application/json");
-        if let Some(bearer) = &self.bearer {
-            builder = builder.bearer_auth(bearer.expose_secret());
+    async fn try_once(&self, call: &Call) -> Tried {
+        let url = self.locate(call);
+        let body = call.body.as_ref().map(|body| Bytes::from(body.to_string()));
+        let proof = match self
+            .auth
+            .prove(&self.http, call, &url, body.as_deref().unwrap_or_default())
+            .await
+        {
+            Ok(proof) => proof,
+            Err(NoToken::Unreachable(cause)) => return Tried::NotConnected(cause),
+            Err(NoToken::Refused(status)) => return Tried::Answered(Answer::refused(status)),
+        };
+        let mut builder = self
+            .http
+            .request(call.method.clone(), url)
+            .header(ACCEPT, "application/json");
+        for (name, value) in proof {
+            builder = builder.header(name, value);
         }
-        if let Some(key) = &request.idempotency_key {
-            builder = builder.header("Idempotency-Key", key);
+        for (name, value) in &call.headers {
+            builder = builder.header(*name, value);
         }
-        if let Some(body) = &request.body {
-            builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
+        if let Some(body) = body {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(body);
         }
         match builder.send().await {
             Ok(response) => read(response).await,
             Err(error) if error.is_connect() => Tried::NotConnected(describe(error)),
             Err(error) => Tried::Lost(describe(error)),
+        }
+    }
+
+    fn locate(&self, call: &Call) -> Url {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .expect("checked at the start")
+            .extend(&call.path);
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
+        url
+    }
+}
+
+impl Answer {
+    /// We were refused before the partner itself was asked.
+    fn refused(status: u16) -> Self {
+        Self {
+            status: status.clamp(401, 403),
+            retry_after: None,
+            body: Vec::new(),
         }
     }
 }
@@ -134,7 +164,7 @@ fn describe(error: reqwest::Error) -> String {
     text
 }
 
-fn deliveries_of(base_url: &str) -> Result<Url, Invalid> {
+fn read_base(base_url: &str) -> Result<Url, Invalid> {
     let invalid = || {
         Invalid::new(
             "base_url",
@@ -147,18 +177,6 @@ fn deliveries_of(base_url: &str) -> Result<Url, Invalid> {
     if !plain || !whole || !matches!(url.scheme(), "http" | "https") {
         return Err(invalid());
     }
-    url.path_segments_mut()
-        .map_err(|()| invalid())?
-        .pop_if_empty()
-        .extend(["v1", "deliveries"]);
+    url.path_segments_mut().map_err(|()| invalid())?.pop_if_empty();
     Ok(url)
-}
-
-fn read_bearer(credentials: &Credentials) -> Result<Option<SecretString>, Invalid> {
-    let Some(path) = &credentials.bearer_file else {
-        return Ok(credentials.bearer.clone());
-    };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Invalid::new("credentials.bearer_file", format!("a readable file ({error})")))?;
-    Ok(Some(text.trim().into()))
 }

@@ -91,7 +91,7 @@ impl Orders for Memory {
         match &finish {
             Finish::Retry { counts, .. } => work.attempts += u32::from(*counts),
             Finish::Booked(booking) => work.order.partner_booking_id = Some(booking.id.clone()),
-            Finish::Done | Finish::Event(_) | Finish::Failed { .. } => (),
+            Finish::Done | Finish::Seen(_) | Finish::Event(_) | Finish::Failed { .. } => (),
         }
         self.finished.lock().unwrap().push(finish);
         self.answer(())
