@@ -9,6 +9,7 @@ mod messages;
 mod payments;
 mod silence;
 mod transactions;
+mod ways;
 
 /// Makes a test of each function for each database.
 macro_rules! on_both {
