@@ -22,6 +22,7 @@ mod headers;
 mod limits;
 mod orders;
 mod query;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -32,8 +33,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Router, body::Body as HttpBody};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Notify;
 
 use crate::engine::Engine;
+use crate::outgoing::Guard;
 use crate::telemetry;
 use problem::Problem;
 
@@ -50,6 +53,10 @@ pub struct App {
     pub readiness: Arc<probes::Readiness>,
     /// What was measured.
     pub metrics: PrometheusHandle,
+    /// Where subscribers may be.
+    pub guard: Guard,
+    /// Rings when subscribers have something to hear.
+    pub told: Arc<Notify>,
 }
 
 /// Every route of the service; `webhooks` is the partners' receiver, with limits of its own.
@@ -69,6 +76,34 @@ pub fn router(app: App, webhooks: Router) -> Router {
         .route("/v1/operator-cases/{id}/close", post(cases::close_case))
         .route("/v1/graphs", get(graphs::list_graphs))
         .route("/v1/graphs/{machine}/{version}", get(graphs::show_graph))
+        .route(
+            "/v1/webhook-endpoints",
+            get(webhooks::list_endpoints).post(webhooks::register_endpoint),
+        )
+        .route(
+            "/v1/webhook-endpoints/{id}",
+            get(webhooks::show_endpoint)
+                .patch(webhooks::change_endpoint)
+                .delete(webhooks::remove_endpoint),
+        )
+        .route("/v1/webhook-endpoints/{id}/rotate-keys", post(webhooks::rotate_keys))
+        .route(
+            "/v1/webhook-endpoints/{id}/test",
+            post(webhooks::deliveries::test_endpoint),
+        )
+        .route(
+            "/v1/webhook-endpoints/{id}/recover",
+            post(webhooks::deliveries::recover_endpoint),
+        )
+        .route(
+            "/v1/webhook-endpoints/{id}/deliveries",
+            get(webhooks::deliveries::list_deliveries),
+        )
+        .route("/v1/webhook-deliveries/{id}", get(webhooks::deliveries::show_delivery))
+        .route(
+            "/v1/webhook-deliveries/{id}/resend",
+            post(webhooks::deliveries::resend_delivery),
+        )
         .route("/confirm/{token}", get(confirm::show_page).post(confirm::take_answer))
         .layer(DefaultBodyLimit::max(body::MAX_BODY))
         .layer(limits::body_deadline())

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -19,6 +20,7 @@ use crate::api::server;
 use crate::config::{Broker, Settings};
 use crate::engine::{EVENTS_EXCHANGE, Engine, Outside};
 use crate::local::LocalTransport;
+use crate::outgoing::{Guard, Outgoing, Reaching};
 use crate::relay::{Outlet, Relay};
 
 pub use open::{OpenError, open_database, open_store, read_template};
@@ -75,6 +77,8 @@ pub struct App {
     pub addr: Option<SocketAddr>,
     /// How we are reached.
     pub public_url: String,
+    guard: Guard,
+    told: Arc<Notify>,
     stop: CancellationToken,
     relay_stop: CancellationToken,
     consumers: TaskTracker,
@@ -127,6 +131,8 @@ impl App {
             partners,
             addr,
             public_url,
+            guard: Guard::new(settings.subscribers.networks.clone()),
+            told: outlet.told.clone(),
             stop: CancellationToken::new(),
             relay_stop: CancellationToken::new(),
             consumers: TaskTracker::new(),
@@ -149,11 +155,24 @@ impl App {
             .spawn(relay.clone().follow(committing, app.relay_stop.clone()));
         app.relays
             .spawn(relay.look_after(outlet.due.clone(), app.relay_stop.clone()));
+        app.tell_subscribers(settings)?;
         work::start(&app, settings, does.work);
         if let Some(listener) = listener {
             serve::start(&app, settings, listener)?;
         }
         Ok(app)
+    }
+
+    /// Every process sends; the store settles which delivery is whose.
+    fn tell_subscribers(&self, settings: &Settings) -> Result<(), OpenError> {
+        let reaching = Reaching {
+            guard: self.guard.clone(),
+            limit: settings.subscribers.timeout,
+        };
+        let outgoing = Outgoing::new(self.engine.clone(), reaching);
+        let outgoing = outgoing.map_err(|error| OpenError::Client(error.to_string()))?;
+        self.consumers.spawn(outgoing.run(self.told.clone(), self.stop.clone()));
+        Ok(())
     }
 
     /// Is cancelled when the process has to end: it was asked to, or something vital has died.

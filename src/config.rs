@@ -18,6 +18,7 @@ mod queues;
 mod reader;
 mod results;
 mod role;
+mod subscribers;
 mod tokens;
 mod yaml;
 
@@ -38,6 +39,7 @@ pub use queues::{Destination, Queues};
 pub use reader::Described;
 pub use results::ResultBackend;
 pub use role::Role;
+pub use subscribers::Subscribers;
 pub use tokens::{TokenKey, Tokens};
 
 use reader::Reader;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub queues: Queues,
     /// Where results of tasks are kept; where none is set, they go only where `reply_to` asks.
     pub results: Option<ResultBackend>,
+    /// How subscribers of outgoing webhooks are reached.
+    pub subscribers: Subscribers,
     /// How API tokens are checked. `None` for roles that check none.
     pub tokens: Option<Tokens>,
     /// What encrypts addresses, phone and e-mail. `None` for roles that read none.
@@ -106,6 +110,7 @@ impl Settings {
         let partners = partners::read(&mut reader, role, embedded)?;
         let queues = queues::read(&mut reader)?;
         let results = reader.read("WAYBILL_RESULT_BACKEND")?;
+        let subscribers = subscribers::read(&mut reader)?;
         let tokens = tokens::read(&mut reader, role, &database, &broker)?;
         let data_keys = data_key::read(&mut reader, role, &database)?;
         let log = log::read(&mut reader)?;
@@ -119,6 +124,7 @@ impl Settings {
             partners,
             queues,
             results,
+            subscribers,
             tokens,
             data_keys,
             log,

@@ -6,10 +6,11 @@ mod effects;
 mod fixture;
 mod histories;
 mod messages;
+mod outgoing;
 mod payments;
 mod silence;
+mod subscriber;
 mod transactions;
-mod ways;
 
 /// Makes a test of each function for each database.
 macro_rules! on_both {

@@ -12,6 +12,7 @@ mod effect;
 mod keep;
 mod message;
 pub mod orders;
+pub mod outgoing;
 pub mod payment;
 mod silence;
 

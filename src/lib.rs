@@ -13,6 +13,7 @@ pub mod diagram;
 pub mod engine;
 pub mod graph_commands;
 pub mod local;
+pub mod outgoing;
 pub mod partner_sim;
 pub mod payments;
 pub mod relay;

@@ -49,7 +49,8 @@ impl LocalTransport {
             redelivered: stored.attempts > 1,
         };
         let done = match handler.handle(delivery).await {
-            Verdict::Ack => true,
+            // There are no dead letter exchanges here; what was rejected is in quarantine.
+            Verdict::Ack | Verdict::Reject => true,
             Verdict::Requeue => {
                 tokio::time::sleep(REST).await;
                 false

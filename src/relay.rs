@@ -43,6 +43,8 @@ pub struct Outlet {
     pub messages: Arc<Notify>,
     /// Rings when something may be due earlier.
     pub due: Arc<Notify>,
+    /// Rings when subscribers may have something to hear.
+    pub told: Arc<Notify>,
 }
 
 /// What was committed and is to be published.
@@ -57,6 +59,7 @@ impl Outlet {
                 effects,
                 messages: Arc::default(),
                 due: Arc::default(),
+                told: Arc::default(),
             }),
             committing,
         )
@@ -74,6 +77,9 @@ impl Outlet {
             }
             if committed.due {
                 outlet.due.notify_one();
+            }
+            if committed.told {
+                outlet.told.notify_one();
             }
         })
     }

@@ -13,6 +13,7 @@ mod leader;
 mod messages;
 mod migrate;
 mod orders;
+pub mod outgoing;
 mod processes;
 mod queries;
 mod read;

@@ -32,6 +32,8 @@ pub enum Action<'a> {
     ReportEvent(&'a str),
     /// See and decide operator cases.
     WorkCases,
+    /// See and change who is told by webhooks.
+    TendWebhooks,
     /// See the graphs.
     ReadGraphs,
 }
@@ -45,13 +47,13 @@ impl Caller {
         );
         let owns = |customer: &str| self.is(Role::Customer) && self.subject == customer;
         let denied = match action {
-            Action::ListOrders if staff => return Ok(()),
+            Action::ListOrders | Action::TendWebhooks if staff => return Ok(()),
             Action::ReadOrder(customer) if staff || owns(customer) => return Ok(()),
             Action::ReportEvent(_) if staff => return Ok(()),
             Action::WorkCases | Action::ReadGraphs if operator => return Ok(()),
             Action::ReadOrder(_) => Problem::not_found(),
             Action::ReportEvent(customer) if !owns(customer) => Problem::not_found(),
-            Action::ListOrders | Action::ReportEvent(_) => {
+            Action::ListOrders | Action::ReportEvent(_) | Action::TendWebhooks => {
                 Problem::new(Code::Forbidden, "one of the roles operator and service is required")
             }
             Action::WorkCases | Action::ReadGraphs => Problem::new(Code::Forbidden, "the role operator is required"),

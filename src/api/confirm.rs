@@ -123,7 +123,7 @@ fn answer(found: Result<Option<ConfirmationView>, EngineError>, headers: &Header
                 Some(Received::Yes) => Page::Received,
                 Some(Received::No) => Page::NotReceived,
             };
-            respond(StatusCode::OK, Language::of(&view.locale), page)
+            respond(StatusCode::OK, Language::of(&view.locale, headers), page)
         }
         Ok(None) => unknown(headers),
         Err(cause) => {

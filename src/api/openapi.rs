@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::views::{AllowedEvent, LastMove};
-use super::{cases, confirm, events, graphs, orders, probes};
+use super::{cases, confirm, events, graphs, orders, probes, webhooks};
 
 /// Why a request was not answered with success (RFC 9457). Each `code` is described in `docs/problems.md`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,6 +86,8 @@ answers! {
     Conflict(ConflictBody) = 409;
     /// Somebody else was first.
     CaseConflict(CaseConflictBody) = 409;
+    /// The endpoint is told nothing while it is disabled.
+    Disabled(ProblemBody) = 409;
     /// The order is at another revision.
     PreconditionFailed(ConflictBody) = 412;
     /// The body is too large.
@@ -116,6 +118,17 @@ answers! {
         cases::close_case,
         graphs::list_graphs,
         graphs::show_graph,
+        webhooks::list_endpoints,
+        webhooks::register_endpoint,
+        webhooks::show_endpoint,
+        webhooks::change_endpoint,
+        webhooks::remove_endpoint,
+        webhooks::rotate_keys,
+        webhooks::deliveries::test_endpoint,
+        webhooks::deliveries::recover_endpoint,
+        webhooks::deliveries::list_deliveries,
+        webhooks::deliveries::show_delivery,
+        webhooks::deliveries::resend_delivery,
         confirm::show_page,
         confirm::take_answer,
         receive_callback,

@@ -59,6 +59,7 @@ codes! {
     ContradictingEvent = CONFLICT "contradicting-event" "The event contradicts what is known";
     GuardNotMet = CONFLICT "guard-not-met" "What the event asks of the order does not hold";
     ForOperator = CONFLICT "for-operator" "An operator decides what this event means here";
+    EndpointDisabled = CONFLICT "endpoint-disabled" "The endpoint is disabled";
     CaseTaken = CONFLICT "case-taken" "Somebody else has this case";
     RevisionMismatch = PRECONDITION_FAILED "revision-mismatch" "The order is at another revision";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large" "The body is too large";

@@ -1,6 +1,7 @@
 //! The API over its own router, with an engine on a database file of its own.
 
 mod access;
+mod callbacks;
 mod cases;
 mod confirmation;
 mod description;

@@ -45,6 +45,9 @@ pub enum OpenError {
     /// A partner cannot be called as configured.
     #[error("WAYBILL_PARTNERS: {0}")]
     Partners(String),
+    /// Subscribers cannot be told: no HTTP client.
+    #[error("the client for subscribers cannot be set up: {0}")]
+    Client(String),
     /// API tokens cannot be checked as configured.
     #[error("{0}")]
     Tokens(String),

@@ -28,6 +28,8 @@ pub(super) fn start(app: &App, settings: &Settings, listener: TcpListener) -> Re
         auth: Arc::new(auth),
         readiness,
         metrics,
+        guard: app.guard.clone(),
+        told: app.told.clone(),
     };
     let inbox = Arc::new(app.engine.clone());
     let doors = app.partners.receiving.doors();

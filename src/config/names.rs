@@ -17,7 +17,7 @@ const fn secret(name: &'static str) -> Setting {
 }
 
 /// Every setting, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 20] = [
+pub(super) const SETTINGS: [Setting; 22] = [
     secret("WAYBILL_DATABASE_URL"),
     secret("WAYBILL_READ_DATABASE_URL"),
     secret("WAYBILL_BROKER_URL"),
@@ -31,6 +31,8 @@ pub(super) const SETTINGS: [Setting; 20] = [
     open("WAYBILL_NOTIFY_TASK"),
     open("WAYBILL_NOTIFY_QUEUE"),
     secret("WAYBILL_RESULT_BACKEND"),
+    open("WAYBILL_WEBHOOK_NETWORKS"),
+    open("WAYBILL_WEBHOOK_TIMEOUT_SECONDS"),
     open("WAYBILL_JWT_ISSUER"),
     open("WAYBILL_JWT_AUDIENCE"),
     open("WAYBILL_JWT_JWKS_URL"),

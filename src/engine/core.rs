@@ -7,6 +7,7 @@ use uuid::Uuid;
 use waybill_domain::{Change, Event, Fields, Graph, GraphVersion, OrderId, Refusal, Role, Transition};
 
 use super::message;
+use crate::store::outgoing::{Told, event_type};
 use crate::store::record::{Case, Effect, EffectState, Record};
 use crate::store::{Place, Store, Unit, effect_id};
 use crate::template::Template;
@@ -151,10 +152,25 @@ impl Core {
                 unit.writes.closed_cases.push((id, transition.actor.id.clone(), note));
             }
         }
+        self.tell(unit, transition);
         let told = self.telling(unit, transition, i64::try_from(effects.len()).unwrap_or(i64::MAX));
         for effect in effects.into_iter().chain(told) {
             self.request(unit, effect);
         }
+    }
+
+    /// Subscribers hear of it, each who wants to.
+    fn tell(&self, unit: &mut Unit, transition: &Transition) {
+        let Some(loaded) = unit.orders.get(&transition.order_id) else {
+            return;
+        };
+        unit.writes.told.push(Told {
+            order_id: transition.order_id,
+            sequence: transition.revision.0,
+            machine: loaded.machine.to_string(),
+            customer_id: loaded.record.customer_id.clone(),
+            event_type: event_type(transition.to.as_str()),
+        });
     }
 
     /// The event for other services: published by the relay itself, after the tasks of the same transition.
@@ -168,20 +184,7 @@ impl Core {
         let name = message::PUBLISH_EVENT;
         let mut effect = self.new_effect(unit, effect_id(id, sequence, name), Some((id, sequence)), name);
         effect.ordinal = ordinal;
-        effect.payload = Some(json!({
-            "delivery_order_id": id,
-            "ordering_id": record.ordering_id,
-            "customer_id": record.customer_id,
-            "payment_id": record.payment_id,
-            "attempt": record.attempt,
-            "sequence": sequence,
-            "event": transition.event,
-            "from": transition.from,
-            "state": transition.to,
-            "outcome": record.outcome,
-            "failure_reason": record.failure_reason,
-            "occurred_at": transition.occurred_at,
-        }));
+        effect.payload = Some(message::payload(transition, record));
         Some(effect)
     }
 

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
+use waybill_domain::Transition;
 use waybill_tasks::celery::message::{Headers, Message, Properties};
 use waybill_tasks::celery::protocol::Signature;
 
-use crate::store::record::{Effect, StoredMessage};
+use crate::store::outgoing::event_type;
+use crate::store::record::{Effect, Record, StoredMessage};
 use crate::store::{CryptError, Place, Store};
 
 /// A message as JSON: what `waybill dead show` prints.
@@ -96,27 +98,45 @@ fn foreign_task(effect: &Effect, payload: &Json) -> Message {
         .into_message()
 }
 
+/// What others are told of a transition: states and reasons, never an address.
+pub(super) fn payload(transition: &Transition, record: &Record) -> Json {
+    json!({
+        "delivery_order_id": transition.order_id,
+        "ordering_id": record.ordering_id,
+        "customer_id": record.customer_id,
+        "payment_id": record.payment_id,
+        "attempt": record.attempt,
+        "sequence": transition.revision,
+        "event": transition.event,
+        "from": transition.from,
+        "state": transition.to,
+        "outcome": record.outcome,
+        "failure_reason": record.failure_reason,
+        "occurred_at": transition.occurred_at,
+    })
+}
+
 /// A CloudEvent 1.0 in structured JSON. Its id says whose and which: listeners sort and deduplicate by it.
-fn event(effect: &Effect, payload: &Json) -> Message {
-    let state = payload["state"].as_str().unwrap_or_default().to_lowercase();
-    let id = format!(
-        "{}/{}",
-        payload["delivery_order_id"].as_str().unwrap_or_default(),
-        effect.sequence
-    );
-    let body = json!({
+pub(super) fn cloud_event(payload: &Json) -> Json {
+    let order = payload["delivery_order_id"].as_str().unwrap_or_default();
+    json!({
         "specversion": "1.0",
-        "id": id,
+        "id": format!("{order}/{}", payload["sequence"]),
         "source": "waybill",
-        "type": format!("delivery.{state}.v1"),
-        "subject": payload["delivery_order_id"],
+        "type": event_type(payload["state"].as_str().unwrap_or_default()),
+        "subject": order,
         "time": payload["occurred_at"],
         "datacontenttype": "application/json",
         "data": payload,
-    });
+    })
+}
+
+fn event(effect: &Effect, payload: &Json) -> Message {
+    let body = cloud_event(payload);
+    let routing_key = body["type"].as_str().unwrap_or_default().to_owned();
     Message {
         exchange: EVENTS_EXCHANGE.to_owned(),
-        routing_key: format!("delivery.{state}.v1"),
+        routing_key,
         properties: Properties {
             content_type: Some("application/cloudevents+json".to_owned()),
             content_encoding: Some("utf-8".to_owned()),

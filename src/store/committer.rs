@@ -60,6 +60,8 @@ pub struct Committed {
     pub messages: bool,
     /// Deadlines or effects may be due earlier than was known.
     pub due: bool,
+    /// Something happened of which subscribers may want to hear.
+    pub told: bool,
 }
 
 impl Committer {
@@ -220,6 +222,7 @@ async fn attempt(store: &Store, batch: &mut [(Needs, Box<dyn Job>)], after: &Aft
         due: !unit.writes.unparked.is_empty()
             || !unit.writes.changed_effects.is_empty()
             || !unit.writes.parked.is_empty(),
+        told: !unit.writes.told.is_empty(),
     };
     let publish = unit.publishable();
     unit.flush(&mut tx).await?;

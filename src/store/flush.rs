@@ -11,6 +11,7 @@ use serde_json::json;
 use waybill_domain::OrderId;
 
 use super::db::{DbError, Tx, Value};
+use super::outgoing::flush_told;
 use super::record::{InboxRow, Loaded, LogRow, Payment, Record};
 use super::sql;
 use super::unit::Unit;
@@ -44,6 +45,7 @@ impl Unit {
         flush_payments(tx, std::mem::take(&mut writes.payments), now).await?;
         flush_orders(tx, orders, now).await?;
         flush_log(tx, std::mem::take(&mut writes.log)).await?;
+        flush_told(tx, std::mem::take(&mut writes.told), now).await?;
         flush_inbox(tx, std::mem::take(&mut writes.inbox), now).await?;
         flush_deadlines(tx, orders).await?;
         flush_effects(tx, writes, effects, now).await?;

@@ -60,6 +60,11 @@ impl Store {
             vec![],
         )
         .await?;
+        tx.execute(
+            "UPDATE webhook_deliveries SET lease_id = NULL, lease_until = NULL WHERE state = 'pending' AND lease_id IS NOT NULL",
+            vec![],
+        )
+        .await?;
         tx.commit().await
     }
 

@@ -12,6 +12,7 @@ use waybill_domain::{Change, DeliveryOrder, MachineName, OrderId, RequestedEffec
 
 use super::chain;
 use super::db::{DbError, Tx};
+use super::outgoing::Told;
 use super::record::{
     Armed, Callback, Case, Dead, Effect, InboxRow, Loaded, LogRow, Ordering, Payment, Record, StoredMessage, Token,
 };
@@ -158,6 +159,8 @@ pub struct Writes {
     pub replayed: Vec<Uuid>,
     /// Callbacks of these orders that came early get their turn.
     pub unparked: BTreeSet<OrderId>,
+    /// What subscribers may want to hear of.
+    pub told: Vec<Told>,
 }
 
 impl Unit {

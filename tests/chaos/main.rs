@@ -6,3 +6,4 @@ mod lies;
 #[path = "../support/stage.rs"]
 #[expect(dead_code, reason = "for all stories, and each folder tells only some")]
 mod stage;
+mod subscriber;

@@ -14,6 +14,7 @@ const AT_HOME: [(&str, &[&str]); 4] = [
             "src/partner_sim",
             "src/demo",
             "src/api/auth",
+            "src/outgoing",
             "src/doctor",
         ],
     ),

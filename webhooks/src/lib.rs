@@ -1,6 +1,6 @@
 //! Webhooks listen: the callback of a delivery partner is verified over its raw bytes, handed over to be stored, and
 //! only later translated. Nothing is parsed before its signature was found right, and nothing is answered with success
-//! before it is stored.
+//! before it is stored. [`signing`] signs what we tell subscribers by the same scheme.
 
 mod claim;
 pub mod doors;
@@ -10,6 +10,7 @@ pub mod partners;
 mod problem;
 pub mod receiver;
 pub mod signature;
+pub mod signing;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -14,9 +14,9 @@ pub(super) enum Language {
 impl Language {
     const ALL: [Self; 4] = [Self::English, Self::German, Self::French, Self::Spanish];
 
-    /// The language of a locale such as `de-AT`; English where it is none of ours.
-    pub(super) fn of(locale: &str) -> Self {
-        Self::known(locale).unwrap_or(Self::English)
+    /// The language of a locale such as `de-AT`; where it is none of ours, the one that the browser prefers.
+    pub(super) fn of(locale: &str, headers: &HeaderMap) -> Self {
+        Self::known(locale).unwrap_or_else(|| Self::accepted(headers))
     }
 
     /// The first language of ours that a browser names; what it prefers less counts less only by its place.
@@ -134,7 +134,7 @@ pub(super) fn render(language: Language, page: Page) -> String {
     };
     let form = match page {
         Page::Question => format!(
-            "<form method=\"post\"><button name=\"received\" value=\"yes\">{}</button>\
+            "<form method=\"post\" aria-labelledby=\"said\"><button name=\"received\" value=\"yes\">{}</button>\
              <button name=\"received\" value=\"no\">{}</button></form>",
             texts.received, texts.not_received
         ),
@@ -143,8 +143,8 @@ pub(super) fn render(language: Language, page: Page) -> String {
     format!(
         "<!doctype html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"robots\" content=\"noindex\"><title>{}</title><style>{STYLE}</style></head>\
-         <body><main><h1>{said}</h1>{form}</main></body></html>\n",
+         <meta name=\"robots\" content=\"noindex\"><meta name=\"referrer\" content=\"no-referrer\"><title>{}</title><style>{STYLE}</style></head>\
+         <body><main><h1 id=\"said\">{said}</h1>{form}</main></body></html>\n",
         language.as_str(),
         texts.question,
     )
@@ -218,8 +218,15 @@ mod tests {
             ("deutsch", Language::English),
         ];
         for (locale, language) in cases {
-            assert_eq!(Language::of(locale), language, "{locale}");
+            assert_eq!(Language::of(locale, &HeaderMap::new()), language, "{locale}");
         }
+        let french = HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, HeaderValue::from_static("fr-CH"))]);
+        assert_eq!(Language::of("pl", &french), Language::French, "ours before none");
+        assert_eq!(
+            Language::of("de", &french),
+            Language::German,
+            "the customer's before the browser's"
+        );
     }
 
     #[test]

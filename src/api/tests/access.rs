@@ -20,7 +20,7 @@ const CALLERS: [Option<(Role, &str)>; 5] = [
 ];
 
 /// Each route with the status that each caller gets, in their order.
-const MATRIX: [(&str, &str, [u16; 5]); 17] = [
+const MATRIX: [(&str, &str, [u16; 5]); 28] = [
     ("GET", "/v1/delivery-orders", [401, 403, 403, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}", [401, 200, 404, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}/log", [401, 200, 404, 200, 200]),
@@ -35,6 +35,25 @@ const MATRIX: [(&str, &str, [u16; 5]); 17] = [
     ("POST", "/v1/operator-cases/{id}/close", [401, 403, 403, 403, 200]),
     ("GET", "/v1/graphs", [401, 403, 403, 403, 200]),
     ("GET", "/v1/graphs/{machine}/{version}", [401, 403, 403, 403, 200]),
+    ("GET", "/v1/webhook-endpoints", [401, 403, 403, 200, 200]),
+    ("POST", "/v1/webhook-endpoints", [401, 403, 403, 200, 200]),
+    ("GET", "/v1/webhook-endpoints/{id}", [401, 403, 403, 200, 200]),
+    ("PATCH", "/v1/webhook-endpoints/{id}", [401, 403, 403, 200, 200]),
+    ("DELETE", "/v1/webhook-endpoints/{id}", [401, 403, 403, 200, 200]),
+    (
+        "POST",
+        "/v1/webhook-endpoints/{id}/rotate-keys",
+        [401, 403, 403, 200, 200],
+    ),
+    ("POST", "/v1/webhook-endpoints/{id}/test", [401, 403, 403, 200, 200]),
+    ("POST", "/v1/webhook-endpoints/{id}/recover", [401, 403, 403, 200, 200]),
+    (
+        "GET",
+        "/v1/webhook-endpoints/{id}/deliveries",
+        [401, 403, 403, 200, 200],
+    ),
+    ("GET", "/v1/webhook-deliveries/{id}", [401, 403, 403, 200, 200]),
+    ("POST", "/v1/webhook-deliveries/{id}/resend", [401, 403, 403, 200, 200]),
     ("GET", "/confirm/{token}", [200; 5]),
     ("POST", "/confirm/{token}", [200; 5]),
     ("POST", "/webhooks/{partner}", [401; 5]),
@@ -156,6 +175,7 @@ async fn fill(world: &World, route: &str, ordering: &str) -> String {
     let id = match route {
         route if !route.contains('{') => String::new(),
         _ if case => world.case(ordering).await.to_string(),
+        route if route.starts_with("/v1/webhook-") => subscribed(world, route).await,
         route if route.starts_with("/confirm/") => {
             return world.link(ordering, "en").await.1;
         }
@@ -168,10 +188,30 @@ async fn fill(world: &World, route: &str, ordering: &str) -> String {
         .replace("{partner}", "swift")
 }
 
+/// An endpoint, or a delivery to one.
+async fn subscribed(world: &World, route: &str) -> String {
+    let registration = crate::engine::outgoing::Registration {
+        url: "https://shop.example/".to_owned(),
+        description: String::new(),
+        filter: crate::store::outgoing::Filter::default(),
+        by: "erp".to_owned(),
+    };
+    let registered = world.engine.register_endpoint(registration).await;
+    let id = registered.expect("the store answers").0.endpoint_id;
+    if route.starts_with("/v1/webhook-endpoints/") {
+        return id.to_string();
+    }
+    let tested = world.engine.store().send_test(id).await.expect("the store answers");
+    tested.expect("it is active").delivery_id.to_string()
+}
+
 fn body_of(route: &str) -> (&'static str, &'static str) {
     match route {
         "/v1/delivery-orders/{id}/events" => ("application/json", r#"{"event": "OPERATOR_ESCALATED"}"#),
         "/v1/operator-cases/{id}/close" => ("application/json", r#"{"note": "found it"}"#),
+        "/v1/webhook-endpoints" => ("application/json", r#"{"url": "https://shop.example/"}"#),
+        "/v1/webhook-endpoints/{id}/recover" => ("application/json", r#"{"since": "2026-11-20T11:00:00Z"}"#),
+        route if route.starts_with("/v1/webhook-") => ("application/json", "{}"),
         "/confirm/{token}" => ("application/x-www-form-urlencoded", "received=yes"),
         _ => ("application/json", ""),
     }

@@ -37,6 +37,34 @@ async fn looking_at_the_page_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_mail_programs_do_with_a_link_is_no_answer() {
+    let world = World::new().await;
+    let (id, link) = world.link("o-1", "en").await;
+    let looks = [
+        Request::head(&link),
+        Request::get(&link).header("purpose", "prefetch"),
+        Request::get(&link).header("sec-purpose", "prefetch;prerender"),
+        Request::get(format!("{link}?received=yes")),
+        Request::get(&link).header("content-type", FORM),
+    ];
+
+    for request in looks {
+        let looked = send(&world.router, request, Body::from("received=yes")).await;
+        assert_eq!(looked.status, StatusCode::OK);
+    }
+    for method in ["OPTIONS", "PUT", "PATCH", "DELETE", "PROPFIND"] {
+        let request = Request::builder()
+            .method(method)
+            .uri(&link)
+            .header("content-type", FORM);
+        let refused = send(&world.router, request, Body::from("received=yes")).await;
+        assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+    }
+
+    assert_eq!(world.state(id).await, "DELIVERED");
+}
+
+#[tokio::test]
 async fn a_yes_confirms_and_a_no_calls_an_operator() {
     let world = World::new().await;
     let answers = [
@@ -173,6 +201,25 @@ async fn the_page_speaks_the_customer_s_language() {
         assert_eq!(page.header("content-language"), language);
         assert!(page.text.contains(button));
     }
+}
+
+#[tokio::test]
+async fn a_customer_whose_language_we_do_not_speak_gets_the_browser_s() {
+    let world = World::new().await;
+    let (_, link) = world.link("o-1", "pl").await;
+
+    let page = send(
+        &world.router,
+        Request::get(&link).header("accept-language", "cs, es;q=0.5"),
+        Body::empty(),
+    )
+    .await;
+
+    assert_eq!(
+        (page.header("content-language"), page.header("vary")),
+        ("es", "Accept-Language")
+    );
+    assert!(page.text.contains(r#"<html lang="es">"#), "{}", page.text);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use super::super::{App, router};
 use crate::config::{TokenKey, Tokens};
 use crate::engine::payment::{Addresses, Amount, Followed, Paid};
 use crate::engine::{Engine, Outside};
+use crate::outgoing::{Guard, Network};
 use crate::store::{Crypt, DataKey, Db, Store, effect_id};
 use crate::telemetry::install_metrics;
 use crate::template::Template;
@@ -140,6 +141,8 @@ fn route(engine: &Engine, auth: &Arc<Auth>, draining: &CancellationToken) -> Rou
         auth: auth.clone(),
         readiness: Readiness::new(engine.store().clone(), || true, draining.clone()),
         metrics: install_metrics().expect("metrics are installed once"),
+        guard: Guard::new(vec![Network::parse("127.0.0.0/8").expect("a network")]),
+        told: Arc::default(),
     };
     router(app, webhooks)
 }

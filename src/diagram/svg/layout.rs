@@ -5,7 +5,6 @@ use waybill_domain::Graph;
 use super::card::{Card, Row, count};
 use super::route::{Bundle, Channel, Lane, Way};
 use crate::diagram::happy;
-use crate::diagram::marks::Marks;
 
 /// Distance of neighbouring lines.
 pub(super) const TRACK: i32 = 12;
@@ -28,8 +27,8 @@ pub(super) struct Layout<'g> {
 }
 
 impl<'g> Layout<'g> {
-    pub(super) fn of(graph: &'g Graph, marks: &Marks) -> Self {
-        let mut cards = deal(graph, marks);
+    pub(super) fn of(graph: &'g Graph) -> Self {
+        let mut cards = deal(graph);
         sort_exits(&mut cards);
         for row in [Row::Upper, Row::Lower] {
             let head = cards
@@ -59,7 +58,7 @@ impl<'g> Layout<'g> {
 }
 
 /// The cards in the order of rows and columns.
-fn deal<'g>(graph: &'g Graph, marks: &Marks) -> Vec<Card<'g>> {
+fn deal(graph: &Graph) -> Vec<Card<'_>> {
     let path = happy::path(graph);
     let others = graph
         .states()
@@ -67,10 +66,10 @@ fn deal<'g>(graph: &'g Graph, marks: &Marks) -> Vec<Card<'g>> {
     let upper = path
         .iter()
         .enumerate()
-        .map(|(column, state)| Card::of(graph, state, marks, (Row::Upper, column)));
+        .map(|(column, state)| Card::of(graph, state, Row::Upper, column));
     let lower = others
         .enumerate()
-        .map(|(column, state)| Card::of(graph, state, marks, (Row::Lower, column)));
+        .map(|(column, state)| Card::of(graph, state, Row::Lower, column));
     upper.chain(lower).collect()
 }
 

@@ -9,6 +9,7 @@ mod link;
 pub mod mailbox;
 mod publisher;
 mod server;
+mod settler;
 mod socket;
 mod topology;
 mod values;

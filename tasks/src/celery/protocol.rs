@@ -3,6 +3,7 @@
 mod accept;
 mod compression;
 mod decode;
+pub mod delayed;
 mod fields;
 mod json;
 mod malformed;

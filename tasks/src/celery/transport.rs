@@ -1,6 +1,8 @@
 //! The seam between the worker and what carries its messages: RabbitMQ here, a database table in the application.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -64,6 +66,65 @@ pub struct Delivery {
 pub trait Handler: Send + Sync + 'static {
     /// Deals with one message. What is answered happens only after it is durably stored.
     async fn handle(&self, delivery: Delivery) -> Verdict;
+
+    /// The same for a handler that can be asked to stop, or is done with a message before it is done with its work.
+    async fn handle_with(&self, delivery: Delivery, _receipt: &Receipt) -> Verdict {
+        self.handle(delivery).await
+    }
+}
+
+/// A message in hand, as its handler sees it from the transport's side.
+pub struct Receipt {
+    acknowledge: Option<Box<dyn Fn() + Send + Sync>>,
+    acknowledged: AtomicBool,
+    stop: CancellationToken,
+}
+
+impl Receipt {
+    /// Of a transport that acknowledges in the end only.
+    pub fn none() -> Self {
+        Self {
+            acknowledge: None,
+            acknowledged: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Of one that can be told before; `stop` is the consumer's.
+    pub fn new(stop: CancellationToken, acknowledge: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            acknowledge: Some(Box::new(acknowledge)),
+            stop,
+            ..Self::none()
+        }
+    }
+
+    /// Takes the message out of its queue now: whatever becomes of its work, it does not come again.
+    pub fn acknowledge(&self) {
+        let Some(acknowledge) = &self.acknowledge else { return };
+        if !self.acknowledged.swap(true, Ordering::AcqRel) {
+            acknowledge();
+        }
+    }
+
+    /// Whether that has been done.
+    pub fn acknowledged(&self) -> bool {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+
+    /// Is cancelled when nothing new is to be started.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Receipt")
+            .field("acknowledged", &self.acknowledged())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What becomes of a delivery.
@@ -73,6 +134,8 @@ pub enum Verdict {
     Ack,
     /// Could not be stored now: give it back and slow down.
     Requeue,
+    /// Not to be handed out again: to the queue's dead letter exchange, if it has one.
+    Reject,
 }
 
 /// Why a message is not known to be published.

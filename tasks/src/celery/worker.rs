@@ -1,22 +1,43 @@
 //! Takes task messages from a transport and runs them: nothing is acknowledged before its outcome is stored.
+//!
+//! In the order of Celery's own worker: is it a task of ours; was it revoked, has it expired; is it for later; does its rate
+//! allow it; is a place free; again, was it revoked meanwhile; then it runs. Then what follows it is published, its result is
+//! stored, and its message is acknowledged.
 
 mod errands;
-mod outcome;
+mod following;
+mod job;
+mod refusing;
 mod requeued;
+mod running;
+mod settling;
+mod telling;
+mod turns;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use serde_json::json;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, info, info_span, warn};
 
-use super::protocol::{Malformed, Request};
-use super::registry::{Again, Backoff, Registry, Scope, TaskError};
-use super::transport::{Delivery, Handler, KeepError, Keeper, Rejected, Routing, Transport, Verdict};
+use super::canvas::Canvas;
+use super::events::{EventSender, TaskEvent};
+use super::protocol::{Accept, Request};
+use super::registry::{Exception, Registry, Scope};
+use super::results::{ResultBackend, State};
+use super::state::{PoolPermit, WorkerState};
+use super::transport::{Delivery, Handler, KeepError, Keeper, Receipt, Transport, Verdict};
 use errands::Errands;
-use outcome::{Outcome, ResultAddress};
+use job::Job;
+use running::{Ended, Ends};
+use settling::Run;
+use turns::{Rates, Start, Turns};
 
 type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
@@ -25,196 +46,255 @@ pub struct Worker<C> {
     registry: Registry<C>,
     transport: Arc<dyn Transport>,
     keeper: Arc<dyn Keeper>,
+    backend: Option<Arc<dyn ResultBackend>>,
+    canvas: Canvas,
+    events: Option<EventSender>,
+    state: Arc<WorkerState>,
+    accept: Accept,
+    rates: Rates,
+    turns: Turns,
     clock: Clock,
 }
 
 impl<C: Send + Sync + 'static> Worker<C> {
-    /// Results go out over the transport; what cannot run now, or ever, goes to the keeper.
+    /// Results go out over the transport; what cannot run now, or ever, goes to the keeper. As many tasks run at once as the
+    /// transport has in hand.
     pub fn new(registry: Registry<C>, transport: Arc<dyn Transport>, keeper: Arc<dyn Keeper>) -> Self {
         Self {
             registry,
+            canvas: Canvas::new(Arc::clone(&transport), "celery"),
             transport,
             keeper,
+            backend: None,
+            events: None,
+            state: WorkerState::new("celery@localhost", usize::MAX),
+            accept: Accept::default(),
+            rates: Rates::default(),
+            turns: Turns::default(),
             clock: Arc::new(Utc::now),
         }
     }
 
     /// Another clock than the machine's, for what is due and what has expired.
     pub fn with_clock(mut self, clock: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        let clock: Clock = Arc::new(clock);
+        self.clock = Arc::clone(&clock);
+        self.canvas = self.canvas.with_clock(move || clock());
         self
     }
 
-    async fn deal_with(&self, delivery: &Delivery) -> Result<(), Unstored> {
-        let request = match Request::decode(&delivery.message) {
+    /// Stores results, beside sending them to whoever asks, and counts chords by them.
+    pub fn with_results(mut self, backend: Arc<dyn ResultBackend>) -> Self {
+        self.canvas = self.canvas.with_results(Arc::clone(&backend));
+        self.backend = Some(backend);
+        self
+    }
+
+    /// Sends what follows tasks by another canvas than one of its own, whose default queue is `celery`.
+    pub fn with_canvas(mut self, canvas: Canvas) -> Self {
+        self.canvas = canvas;
+        self
+    }
+
+    /// Tells what happens to tasks.
+    pub fn with_events(mut self, events: EventSender) -> Self {
+        self.events = Some(events);
+        self
+    }
+
+    /// Shares what it knows of itself, its pool and its revocations above all.
+    pub fn with_state(mut self, state: Arc<WorkerState>) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// Reads other content types than JSON too.
+    pub fn accepting(mut self, accept: Accept) -> Self {
+        self.accept = accept;
+        self
+    }
+
+    async fn deal_with(&self, delivery: &Delivery, receipt: &Receipt) -> Result<Verdict, Unstored> {
+        let request = match Request::decode_as(&delivery.message, self.accept) {
             Ok(request) => Arc::new(request),
-            Err(malformed) => return self.refuse(delivery, malformed).await,
+            Err(malformed) => return self.refuse(delivery, malformed).await.map(|()| Verdict::Ack),
         };
-        let now = (self.clock)();
-        if request.expires.is_some_and(|at| at <= now) {
-            info!(task.id = %request.id, task.name = %request.task, "task {} has expired", request.id);
-            self.tell(&request, Outcome::expired()).await;
-            return Ok(());
-        }
-        if let Some(eta) = request.eta.filter(|eta| *eta > now) {
-            // Held unacknowledged it would block the consumer, and be lost to it after the broker's half hour.
-            return Ok(self.keeper.park(&requeued::later(delivery), eta).await?);
-        }
         let Some(entry) = self.registry.find(&request.task) else {
-            return self.refuse_unknown(delivery, &request).await;
+            return self.refuse_unknown(delivery, &request).await.map(|()| Verdict::Ack);
         };
-        let outside = Arc::new(Errands {
-            transport: Arc::clone(&self.transport),
+        let ticket = self.state.received(&request, delivery);
+        let job = Job {
+            delivery,
+            receipt,
+            request,
+            entry,
+            ticket,
+        };
+        if self.ended_before(&job).await? || self.is_over(&job).await? {
+            return Ok(Verdict::Ack);
+        }
+        self.happened(TaskEvent::Received(&job.request));
+        let now = (self.clock)();
+        if let Some(eta) = job.request.eta.filter(|eta| *eta > now) {
+            // Held unacknowledged it would block the consumer, and be lost to it after the broker's half hour.
+            self.keeper.park(&requeued::later(delivery), eta).await?;
+            return Ok(Verdict::Ack);
+        }
+        if let Some(verdict) = self.wait_for_rate(&job).await? {
+            return Ok(verdict);
+        }
+        let Some(_place) = self.wait_for_place(&job).await else {
+            return Ok(Verdict::Requeue);
+        };
+        if self.is_over(&job).await? {
+            return Ok(Verdict::Ack);
+        }
+        self.run(&job).await
+    }
+
+    /// The broker hands a message out again that had ended, but was not acknowledged: only what comes after its result is
+    /// left to do.
+    async fn ended_before(&self, job: &Job<'_, C>) -> Result<bool, Unstored> {
+        let Some(backend) = self.backend.as_ref().filter(|_| job.delivery.redelivered) else {
+            return Ok(false);
+        };
+        let ids = std::slice::from_ref(&job.request.id);
+        // Who cannot be asked changes nothing: running twice works once.
+        let known = backend.load(ids).await.unwrap_or_default();
+        match known.into_iter().next().flatten() {
+            Some(result) if result.state == State::Success => {
+                info!(task.id = %job.request.id, "task {} has ended before", job.request.id);
+                self.follow_stored(job, &result).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Revoked or expired: told, and not run.
+    async fn is_over(&self, job: &Job<'_, C>) -> Result<bool, Unstored> {
+        let why = if job.request.expires.is_some_and(|at| at <= (self.clock)()) {
+            "expired"
+        } else if self.state.is_revoked(&job.request) {
+            "revoked"
+        } else if job.ticket.termination().is_cancelled() {
+            "terminated"
+        } else {
+            return Ok(false);
+        };
+        self.revoke(job, why).await.map(|()| true)
+    }
+
+    async fn revoke(&self, job: &Job<'_, C>, why: &str) -> Result<(), Unstored> {
+        let request = &job.request;
+        info!(task.id = %request.id, task.name = %request.task, "task {} is {why}", request.id);
+        let exception = Exception::celery("TaskRevokedError", why);
+        let result = self.raised(request, State::Revoked, &exception);
+        self.tell(&job.entry, request, &result).await?;
+        self.follow_stored(job, &result).await?;
+        self.follow_failure(job, &exception, State::Revoked).await?;
+        self.happened(TaskEvent::Revoked {
+            uuid: &request.id,
+            terminated: why == "terminated",
+            signum: job.ticket.signal(),
+            expired: why == "expired",
         });
-        let scope = Scope::new(Arc::clone(&request), CancellationToken::new(), outside);
-        let running = self.registry.start(&entry, Arc::clone(&request), scope);
-        match tokio::spawn(running).await {
-            Ok(Ok(value)) => {
-                debug!(task.id = %request.id, task.name = %request.task, "task {} succeeded", request.id);
-                self.tell(&request, Outcome::success(value)).await;
-                Ok(())
-            }
-            Ok(Err(error)) => self.settle(delivery, &request, error).await,
-            Err(join) => self.settle_panic(delivery, &request, join).await,
-        }
-    }
-
-    async fn settle(&self, delivery: &Delivery, request: &Request, error: TaskError) -> Result<(), Unstored> {
-        match error {
-            TaskError::Retry(retry) => {
-                let after = match retry.again {
-                    Again::In(after) => after,
-                    Again::Backoff => Backoff::default().wait(request.retries),
-                    Again::At(at) => (at - (self.clock)()).to_std().unwrap_or_default(),
-                };
-                let cause = retry.exception.map(|cause| cause.message()).unwrap_or_default();
-                let wait = chrono::Duration::from_std(after).unwrap_or(chrono::Duration::days(3650));
-                let until = (self.clock)() + wait;
-                self.keeper
-                    .park(&requeued::retried(delivery, request, until), until)
-                    .await?;
-                info!(task.id = %request.id, task.name = %request.task, retries = request.retries + 1, "task {} is tried again at {until}", request.id);
-                self.tell(request, Outcome::retry(&cause)).await;
-            }
-            TaskError::Failed(exception) => {
-                warn!(task.id = %request.id, task.name = %request.task, exc_type = exception.exc_type, "task {} failed", request.id);
-                let outcome = Outcome::failure(&exception.exc_type, &exception.exc_module, &exception.message());
-                self.tell(request, outcome).await;
-            }
-            TaskError::Ignore | TaskError::Replaced => (),
-            TaskError::Reject { reason, .. } => return Err(Unstored(reason)),
-            TaskError::Wrong { code, place, detail } => {
-                let message = format!("{}() {place}: {detail}", request.task);
-                self.set_aside(delivery, rejected_by(request, code, place, detail))
-                    .await?;
-                self.tell(request, Outcome::failure("TypeError", "builtins", &message))
-                    .await;
-            }
-            TaskError::Unavailable(cause) => return Err(Unstored(cause)),
-        }
         Ok(())
     }
 
-    /// A panic is a mistake in the task; the message is kept, and the worker goes on.
-    async fn settle_panic(
-        &self,
-        delivery: &Delivery,
-        request: &Request,
-        join: tokio::task::JoinError,
-    ) -> Result<(), Unstored> {
-        if !join.is_panic() {
-            return Err(Unstored("the worker is shutting down".to_owned()));
-        }
-        let payload = join.into_panic();
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        error!(task.id = %request.id, task.name = %request.task, "task {} panicked", request.id);
-        let rejected = rejected_by(request, "task-panicked", request.task.clone(), text);
-        self.set_aside(delivery, rejected).await?;
-        self.tell(
-            request,
-            Outcome::failure("RuntimeError", "builtins", "the task panicked"),
-        )
-        .await;
-        Ok(())
-    }
-
-    async fn refuse_unknown(&self, delivery: &Delivery, request: &Request) -> Result<(), Unstored> {
-        let place = match delivery.message.headers.contains_key("task") {
-            true => "headers.task",
-            false => "body.task",
+    /// A verdict if it cannot start soon.
+    async fn wait_for_rate(&self, job: &Job<'_, C>) -> Result<Option<Verdict>, Unstored> {
+        let Some(period) = job.period(&self.state) else {
+            return Ok(None);
         };
-        let detail = "expected the name of a task of this worker, found another";
-        let rejected = rejected_by(request, "unknown-task", place.to_owned(), detail.to_owned());
-        self.set_aside(delivery, rejected).await?;
-        self.tell(
-            request,
-            Outcome::failure("NotRegistered", "celery.exceptions", &request.task),
-        )
-        .await;
-        Ok(())
-    }
-
-    async fn refuse(&self, delivery: &Delivery, malformed: Malformed) -> Result<(), Unstored> {
-        let outcome = Outcome::failure("InvalidTaskError", "celery.exceptions", &malformed.to_string());
-        let address = malformed
-            .task_id
-            .as_deref()
-            .and_then(|id| ResultAddress::of_message(&delivery.message, id));
-        self.set_aside(delivery, malformed).await?;
-        if let Some(address) = address {
-            self.publish_result(address, outcome).await;
+        match self.rates.next(&job.entry.name, period) {
+            Start::Later(wait) => {
+                let until = (self.clock)() + chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::days(1));
+                self.keeper.park(&requeued::later(job.delivery), until).await?;
+                Ok(Some(Verdict::Ack))
+            }
+            Start::At(start) => tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(start) => Ok(None),
+                () = job.receipt.stop().cancelled() => Ok(Some(Verdict::Requeue)),
+                () = job.ticket.termination().cancelled() => Ok(None),
+            },
         }
-        Ok(())
     }
 
-    /// Stores the message whole before anything else happens to it.
-    async fn set_aside(&self, delivery: &Delivery, why: Malformed) -> Result<(), Unstored> {
-        let Malformed {
-            reason,
-            place,
-            detail,
-            task,
-            task_id,
-        } = why;
-        warn!(queue = %delivery.queue, reason, place, task.name = task, task.id = task_id, "message from {} set aside: {reason} at {place}", delivery.queue);
-        metrics::counter!("messages_quarantined_total", "reason" => reason).increment(1);
-        let rejected = Rejected {
-            delivery: delivery.clone(),
-            reason,
-            place,
-            detail,
-            task,
-            task_id,
+    /// `None` when the worker stops before there is one: the message goes back.
+    async fn wait_for_place(&self, job: &Job<'_, C>) -> Option<PoolPermit> {
+        tokio::select! {
+            biased;
+            place = self.turns.take(self.state.pool(), job.request.priority.unwrap_or(0)) => Some(place),
+            () = job.receipt.stop().cancelled() => None,
+        }
+    }
+
+    async fn run(&self, job: &Job<'_, C>) -> Result<Verdict, Unstored> {
+        let request = &job.request;
+        if !job.entry.options.acks_late {
+            job.receipt.acknowledge();
+            job.ticket.acknowledged();
+        }
+        job.ticket.started();
+        self.happened(TaskEvent::Started { uuid: &request.id });
+        if job.entry.options.track_started {
+            let process = json!({"pid": std::process::id(), "hostname": self.state.nodename()});
+            self.tell(&job.entry, request, &self.result(request, State::Started, process))
+                .await?;
+        }
+        let soft = CancellationToken::new();
+        let scope = Scope::new(Arc::clone(request), soft.clone(), self.errands());
+        let (began, task) = (
+            Instant::now(),
+            self.registry.start(&job.entry, Arc::clone(request), scope.clone()),
+        );
+        let ends = Ends {
+            limits: job.limits(&self.state),
+            soft: &soft,
+            terminated: job.ticket.termination(),
         };
-        Ok(self.keeper.quarantine(rejected).await?)
+        let trace = request.headers.get("traceparent").and_then(|header| header.as_text());
+        let span = info_span!("task", task.id = %request.id, task.name = %request.task, trace.parent = trace);
+        let ended = running::run(task, &scope, ends).instrument(span).await;
+        let run = Run {
+            job,
+            scope: &scope,
+            took: began.elapsed(),
+        };
+        self.settle_surely(&run, &ended).await
     }
 
-    async fn tell(&self, request: &Request, outcome: Outcome) {
-        metrics::counter!("tasks_total", "task" => self.known(&request.task), "outcome" => outcome.status())
-            .increment(1);
-        if let Some(address) = ResultAddress::of(request) {
-            self.publish_result(address, outcome).await;
+    /// Until it is stored, where the message is acknowledged already and cannot come again.
+    async fn settle_surely(&self, run: &Run<'_, C>, ended: &Ended) -> Result<Verdict, Unstored> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.settle(run, ended).await {
+                Err(Unstored(cause)) if run.job.receipt.acknowledged() => {
+                    let id = &run.job.request.id;
+                    warn!(task.id = %id, "the end of task {id} is not stored yet: {cause}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                settled => return settled,
+            }
         }
     }
 
-    /// A result is news, not state: if nobody can be told, the work is done all the same.
-    async fn publish_result(&self, address: ResultAddress, outcome: Outcome) {
-        let task_id = address.task_id.clone();
-        let message = outcome.into_message(address, (self.clock)());
-        if let Err(error) = self.transport.publish(message, Routing::Optional).await {
-            metrics::counter!("results_lost_total").increment(1);
-            warn!(task.id = %task_id, %error, "the result of task {task_id} was not sent");
-        }
+    fn errands(&self) -> Arc<Errands> {
+        Arc::new(Errands {
+            transport: Arc::clone(&self.transport),
+            backend: self.backend.clone(),
+            canvas: self.canvas.clone(),
+            applied: AtomicUsize::new(0),
+            clock: Arc::clone(&self.clock),
+        })
     }
 
-    /// Names from outside are no metric labels.
-    fn known(&self, task: &str) -> metrics::SharedString {
-        match self.registry.find(task) {
-            Some(entry) => metrics::SharedString::from_shared(Arc::clone(&entry.name)),
-            None => metrics::SharedString::const_str("unknown"),
+    fn happened(&self, event: TaskEvent<'_>) {
+        if let Some(events) = &self.events {
+            events.send(&event);
         }
     }
 }
@@ -222,8 +302,12 @@ impl<C: Send + Sync + 'static> Worker<C> {
 #[async_trait]
 impl<C: Send + Sync + 'static> Handler for Worker<C> {
     async fn handle(&self, delivery: Delivery) -> Verdict {
-        match self.deal_with(&delivery).await {
-            Ok(()) => Verdict::Ack,
+        self.handle_with(delivery, &Receipt::none()).await
+    }
+
+    async fn handle_with(&self, delivery: Delivery, receipt: &Receipt) -> Verdict {
+        match self.deal_with(&delivery, receipt).await {
+            Ok(verdict) => verdict,
             Err(Unstored(cause)) => {
                 warn!(queue = %delivery.queue, "a message goes back into {}: {cause}", delivery.queue);
                 Verdict::Requeue
@@ -247,16 +331,6 @@ struct Unstored(String);
 impl From<KeepError> for Unstored {
     fn from(error: KeepError) -> Self {
         Self(error.to_string())
-    }
-}
-
-fn rejected_by(request: &Request, reason: &'static str, place: String, detail: String) -> Malformed {
-    Malformed {
-        reason,
-        place,
-        detail,
-        task: Some(request.task.clone()),
-        task_id: Some(request.id.clone()),
     }
 }
 

@@ -107,8 +107,8 @@ async fn every_message_finds_its_place_and_every_sender_its_result() {
     assert_eq!(
         ends,
         [
-            "FAILURE InvalidTaskError",
-            "FAILURE InvalidTaskError",
+            "FAILURE ContentDisallowed",
+            "FAILURE DecodeError",
             "FAILURE NotRegistered",
             "FAILURE RuntimeError",
             "FAILURE TypeError",

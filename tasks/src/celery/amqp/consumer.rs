@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::Channel;
 use lapin::message::Delivery as Received;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Acker, Channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,9 +18,10 @@ use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::link::{ANSWER, Link, Session};
+use super::settler::{self, Settled, Settler};
 use super::topology::{self, QueueKind};
 use super::values::{from_wire, short};
-use crate::celery::transport::{Delivery, Handler, Queue, Verdict};
+use crate::celery::transport::{Delivery, Handler, Queue, Receipt, Verdict};
 
 /// How long messages in hand may take to finish after `stop`.
 const FINISH: Duration = Duration::from_secs(20);
@@ -109,6 +110,8 @@ impl Consumer {
         }
         let channel = session.channel().await?;
         let mut deliveries = self.subscribe(&channel).await?;
+        let (settler, finished) = mpsc::unbounded_channel();
+        let settling = tokio::spawn(settler::run(channel.clone(), finished));
         self.set_alive(true);
         info!(queue = %self.queue.name, prefetch = self.queue.prefetch, "consuming {}", self.queue.name);
         loop {
@@ -125,9 +128,14 @@ impl Consumer {
                 slot = self.slots.clone().acquire_owned() => slot.map_err(|error| error.to_string())?,
                 () = session.end_of(&channel) => return Err("the connection was lost".to_owned()),
             };
-            self.start(received, slot);
+            self.start(received, slot, settler.clone());
         }
         self.leave(&channel, &deliveries).await;
+        // Who did not finish in time keeps a sender: those messages come again.
+        drop(settler);
+        let _ = timeout(ANSWER, settling).await;
+        // Closing waits for the broker, and the broker reads in order: the acknowledgements before it are there.
+        let _ = timeout(ANSWER, channel.close(200, "done".into())).await;
         Ok(())
     }
 
@@ -148,11 +156,11 @@ impl Consumer {
         }
     }
 
-    fn start(&self, received: Received, slot: OwnedSemaphorePermit) {
+    fn start(&self, received: Received, slot: OwnedSemaphorePermit, settler: Settler) {
         if received.redelivered {
             metrics::counter!("redelivered_total", "queue" => self.queue.name.clone()).increment(1);
         }
-        let acker = received.acker.clone();
+        let tag = received.delivery_tag;
         let delivery = Delivery {
             queue: self.queue.name.clone(),
             redelivered: received.redelivered,
@@ -161,7 +169,9 @@ impl Consumer {
         let handler = Arc::clone(&self.handler);
         let (given_back, stop) = (Arc::clone(&self.given_back), self.stop.clone());
         self.running.spawn(async move {
-            let verdict = AssertUnwindSafe(handler.handle(delivery))
+            let early = settler.clone();
+            let receipt = Receipt::new(stop.clone(), move || settle(&early, Settled::Ack(tag)));
+            let verdict = AssertUnwindSafe(handler.handle_with(delivery, &receipt))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| {
@@ -169,17 +179,22 @@ impl Consumer {
                     Verdict::Requeue
                 });
             match verdict {
+                _ if receipt.acknowledged() => (),
                 Verdict::Ack => {
                     given_back.store(0, Ordering::Relaxed);
-                    settled(acker.ack(BasicAckOptions::default()).await);
+                    settle(&settler, Settled::Ack(tag));
                 }
-                Verdict::Requeue => give_back(&acker, &given_back, &stop).await,
+                Verdict::Reject => settle(&settler, Settled::Reject(tag)),
+                Verdict::Requeue => {
+                    slow_down(&given_back, &stop).await;
+                    settle(&settler, Settled::Requeue(tag));
+                }
             }
             drop(slot);
         });
     }
 
-    /// Buffered messages are not started; those in hand are finished and acknowledged, then the channel's end returns the rest.
+    /// Buffered messages are not started; those in hand are finished, then the channel's end returns the rest.
     async fn leave(&self, channel: &Channel, deliveries: &lapin::Consumer) {
         let cancelled = timeout(
             ANSWER,
@@ -190,8 +205,6 @@ impl Consumer {
             warn!(queue = %self.queue.name, "the consumer of {} was not cancelled in time", self.queue.name);
         }
         self.finish().await;
-        // Closing waits for the broker, and the broker reads in order: the acknowledgements before it are there.
-        let _ = timeout(ANSWER, channel.close(200, "done".into())).await;
     }
 
     async fn finish(&self) {
@@ -203,23 +216,18 @@ impl Consumer {
     }
 }
 
-/// Slowly: what could not be stored now will hardly be in the next millisecond.
-async fn give_back(acker: &Acker, given_back: &AtomicU32, stop: &CancellationToken) {
+/// What could not be stored now will hardly be in the next millisecond.
+async fn slow_down(given_back: &AtomicU32, stop: &CancellationToken) {
     let before = given_back.fetch_add(1, Ordering::Relaxed);
     let pause = Duration::from_millis(100)
         .saturating_mul(1 << before.min(6))
         .min(Duration::from_secs(5));
     or_stop(tokio::time::sleep(pause), stop).await;
-    let options = BasicNackOptions {
-        requeue: true,
-        ..BasicNackOptions::default()
-    };
-    settled(acker.nack(options).await);
 }
 
 /// An answer belongs to the session that brought the message. If that is over, the message comes again by itself.
-fn settled(answer: lapin::Result<bool>) {
-    if !matches!(answer, Ok(true)) {
-        metrics::counter!("ack_stale_total").increment(1);
+fn settle(settler: &Settler, settled: Settled) {
+    if settler.send(settled).is_err() {
+        settler::stale(1);
     }
 }

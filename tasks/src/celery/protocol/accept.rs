@@ -28,7 +28,7 @@ enum Format {
 
 impl Accept {
     /// The body in JSON's types.
-    pub(super) fn body(self, message: &Message) -> Result<Value, Malformed> {
+    pub fn read(self, message: &Message) -> Result<Value, Malformed> {
         check_length(message.body.len())?;
         let format = self.format(message)?;
         if format != Format::Msgpack {
@@ -102,7 +102,7 @@ fn check_encoding(message: &Message) -> Result<(), Malformed> {
 }
 
 /// The body's bytes, without what its header says was done to them.
-pub(super) fn inflated(message: &Message) -> Result<Cow<'_, [u8]>, Malformed> {
+fn inflated(message: &Message) -> Result<Cow<'_, [u8]>, Malformed> {
     let unknown = |found: &str| {
         let place = "headers.compression";
         Malformed::wrong("unknown-compression", place, "zlib, bzip2, lzma, brotli or zstd", found)

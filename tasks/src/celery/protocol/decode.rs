@@ -20,7 +20,7 @@ impl Request {
 }
 
 fn read(message: &Message, accept: Accept) -> Result<Request, Malformed> {
-    let body = accept.body(message)?;
+    let body = accept.read(message)?;
     match (message.headers.get("task"), body) {
         (None | Some(HeaderValue::Null), Value::Object(fields)) => version_one::read(message, fields),
         (None | Some(HeaderValue::Null), other) => Err(Malformed::wrong(

@@ -1,6 +1,7 @@
 //! Why a message is not a task.
 
 use crate::celery::message::{Headers, Message};
+use crate::celery::registry::Exception;
 
 /// A message that is not a task: which rule it broke, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,30 @@ impl Malformed {
     /// `expected … , found …` at a place.
     pub(super) fn wrong(reason: &'static str, place: impl Into<String>, expected: &str, found: &str) -> Self {
         Self::new(reason, place, format!("expected {expected}, found {found}"))
+    }
+
+    /// What the sender gets instead of waiting for ever: of the type that Python raises for it, be it in a worker that dies of it.
+    pub fn exception(&self) -> Exception {
+        let (exc_type, module) = match self.reason {
+            "body-not-list" | "args-not-list" | "bad-timelimit" => ("TypeError", "builtins"),
+            "body-two-elements" | "body-wrong-length" => ("ValueError", "builtins"),
+            "missing-id" => ("KeyError", "builtins"),
+            "bad-embed" | "embed-not-object" => ("AttributeError", "builtins"),
+            "unsupported-content-type" => ("ContentDisallowed", "kombu.exceptions"),
+            "body-empty"
+            | "body-not-json"
+            | "body-not-utf8"
+            | "body-not-yaml"
+            | "body-not-msgpack"
+            | "body-too-large"
+            | "integer-too-large"
+            | "nested-too-deep"
+            | "unsupported-content-encoding"
+            | "unknown-compression"
+            | "bad-compression" => ("DecodeError", "kombu.exceptions"),
+            _ => ("InvalidTaskError", "celery.exceptions"),
+        };
+        Exception::new(exc_type, module, self.to_string())
     }
 
     /// Adds the name and the id as far as the headers tell them.

@@ -43,8 +43,8 @@ pub(in crate::celery) trait Outside: Send + Sync + 'static {
     /// Publishes a task; it counts when the broker has it.
     async fn send(&self, request: &Request, signature: Signature) -> Result<(), TaskError>;
 
-    /// Publishes any signature: a task, a chain, a group, a chord. Answers the child for the result.
-    async fn apply(&self, request: &Request, signature: &Value) -> Result<Value, TaskError>;
+    /// Publishes any signature: a task, a chain, a group, a chord. Answers its results' shape, and the children that it makes.
+    async fn apply(&self, request: &Request, signature: &Value) -> Result<(Value, Vec<Value>), TaskError>;
 
     /// Publishes a signature that takes over the task's id and everything that was to follow it.
     async fn replace(&self, request: &Request, signature: &Value) -> Result<(), TaskError>;
@@ -95,11 +95,12 @@ impl Scope {
         Ok(id)
     }
 
-    /// Publishes any signature as JSON carries it, as a child of this task: a task, a chain, a group, a chord.
+    /// Publishes any signature as JSON carries it, as a child of this task: a task, a chain, a group, a chord. Answers the shape
+    /// of its results, as Python's `as_tuple` writes it.
     pub async fn apply(&self, signature: &Value) -> Result<Value, TaskError> {
-        let child = self.inner.outside.apply(&self.inner.request, signature).await?;
-        self.add_child(child.clone());
-        Ok(child)
+        let (tree, children) = self.inner.outside.apply(&self.inner.request, signature).await?;
+        children.into_iter().for_each(|child| self.add_child(child));
+        Ok(tree)
     }
 
     /// Another signature takes this task's place: its id, its group and chord, and everything that was to follow it. Return

@@ -51,8 +51,8 @@ impl Outside for Nobody {
         Ok(())
     }
 
-    async fn apply(&self, _: &Request, _: &Value) -> Result<Value, TaskError> {
-        Ok(Value::Null)
+    async fn apply(&self, _: &Request, _: &Value) -> Result<(Value, Vec<Value>), TaskError> {
+        Ok((Value::Null, Vec::new()))
     }
 
     async fn replace(&self, _: &Request, _: &Value) -> Result<(), TaskError> {

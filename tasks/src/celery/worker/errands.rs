@@ -1,17 +1,27 @@
 //! What a running task asks of its worker: to publish, to be replaced, to tell how far it is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::Clock;
+use crate::celery::canvas::{Canvas, CanvasError, Sig};
 use crate::celery::protocol::{Request, Signature};
 use crate::celery::registry::{Exception, Outside, TaskError};
+use crate::celery::results::rpc::ReplyAddress;
+use crate::celery::results::{ResultBackend, State, TaskResult};
 use crate::celery::transport::{PublishError, Routing, Transport};
 
-/// Runs them over the transport.
+/// Runs them.
 pub(super) struct Errands {
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) backend: Option<Arc<dyn ResultBackend>>,
+    pub(super) canvas: Canvas,
+    /// How many signatures the task has sent: its place among them is part of the ids of what follows.
+    pub(super) applied: AtomicUsize,
+    pub(super) clock: Clock,
 }
 
 #[async_trait]
@@ -24,16 +34,34 @@ impl Outside for Errands {
         published.map_err(unpublished)
     }
 
-    async fn apply(&self, _request: &Request, _signature: &Value) -> Result<Value, TaskError> {
-        Err(without("a canvas"))
+    async fn apply(&self, request: &Request, signature: &Value) -> Result<(Value, Vec<Value>), TaskError> {
+        let sig = Sig::read(signature).map_err(|bad| unsent(&bad.into()))?;
+        let place = format!("scope/{}", self.applied.fetch_add(1, Ordering::Relaxed));
+        let applied = self.canvas.apply_within(sig, Vec::new(), request, &place).await;
+        let (tree, children) = applied.map_err(|error| unsent(&error))?;
+        Ok((tree.to_value(), children))
     }
 
-    async fn replace(&self, _request: &Request, _signature: &Value) -> Result<(), TaskError> {
-        Err(without("a canvas"))
+    async fn replace(&self, request: &Request, signature: &Value) -> Result<(), TaskError> {
+        let sig = Sig::read(signature).map_err(|bad| unsent(&bad.into()))?;
+        let replaced = self.canvas.replace(request, sig).await;
+        replaced.map_err(|error| unsent(&error))
     }
 
-    async fn update_state(&self, _request: &Request, _state: &str, _meta: Value) -> Result<(), TaskError> {
-        Err(without("a result backend"))
+    async fn update_state(&self, request: &Request, state: &str, meta: Value) -> Result<(), TaskError> {
+        let result = TaskResult::new(&request.id, State::from(state), meta, (self.clock)()).of(request);
+        if let Some(backend) = &self.backend {
+            let stored = backend.store(&result).await;
+            stored.map_err(|error| TaskError::Unavailable(error.to_string()))?;
+        }
+        if let Some(address) = ReplyAddress::of(request) {
+            // News: if nobody can be told, the work goes on.
+            let _ = self
+                .transport
+                .publish(address.message(&result), Routing::Optional)
+                .await;
+        }
+        Ok(())
     }
 }
 
@@ -45,6 +73,9 @@ fn unpublished(error: PublishError) -> TaskError {
     }
 }
 
-fn without(what: &str) -> TaskError {
-    Exception::celery("ImproperlyConfigured", format!("this worker has not {what}")).into()
+fn unsent(error: &CanvasError) -> TaskError {
+    match error.is_passing() {
+        true => TaskError::Unavailable(error.to_string()),
+        false => error.exception().into(),
+    }
 }

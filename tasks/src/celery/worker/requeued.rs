@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::celery::message::HeaderValue;
-use crate::celery::protocol::{Request, isoformat};
+use crate::celery::message::{HeaderValue, Message};
+use crate::celery::protocol::delayed;
+use crate::celery::protocol::{Accept, Request, isoformat};
 use crate::celery::transport::Delivery;
 
 /// As it came, for its ETA.
@@ -16,6 +17,9 @@ pub(super) fn later(delivery: &Delivery) -> Delivery {
         !name.starts_with("x-death") && !name.starts_with("x-first-death-") && !name.starts_with("x-last-death-")
     });
     message.headers.remove("x-delivery-count");
+    if let Some(routing_key) = delayed::stripped(&message.routing_key) {
+        message.routing_key = routing_key.to_owned();
+    }
     // Its clock would start anew; the `expires` header says the same and is checked by us.
     message.properties.expiration = None;
     delivery
@@ -27,18 +31,41 @@ pub(super) fn retried(delivery: &Delivery, request: &Request, until: DateTime<Ut
     let retries = request.retries.saturating_add(1);
     let message = &mut delivery.message;
     if message.headers.contains_key("task") {
+        let parent = request.parent_id.as_deref().unwrap_or(&request.id);
+        let changed = [
+            ("retries", HeaderValue::Int(retries.into())),
+            ("eta", HeaderValue::Text(isoformat(until))),
+            // As Python's: a retry is sent by the task itself.
+            ("parent_id", parent.into()),
+        ];
         message
             .headers
-            .insert("retries".to_owned(), HeaderValue::Int(retries.into()));
-        message
-            .headers
-            .insert("eta".to_owned(), HeaderValue::Text(isoformat(until)));
-    } else if let Ok(Value::Object(mut fields)) = serde_json::from_slice(&message.body) {
+            .extend(changed.map(|(name, value)| (name.to_owned(), value)));
+    } else if let Some(Value::Object(mut fields)) = body(message) {
         // Protocol 1 keeps both in its body.
         fields.insert("retries".to_owned(), retries.into());
         fields.insert("eta".to_owned(), isoformat(until).into());
         fields.insert("id".to_owned(), request.id.clone().into());
         message.body = Value::Object(fields).to_string().into_bytes();
+        message.headers.remove("compression");
+        message.properties.content_type = Some("application/json".to_owned());
+        message.properties.content_encoding = Some("utf-8".to_owned());
     }
+    message.properties.expiration = expiration(request, until);
     delivery
+}
+
+fn body(message: &Message) -> Option<Value> {
+    let all = Accept {
+        yaml: true,
+        msgpack: true,
+    };
+    all.read(message).ok()
+}
+
+/// What is left of its time when it is due, for a broker that drops what nobody took. None is left off: the worker that gets it
+/// tells that it has expired, the broker would not.
+fn expiration(request: &Request, until: DateTime<Utc>) -> Option<String> {
+    let left = (request.expires? - until).num_milliseconds();
+    (left > 0).then(|| left.to_string())
 }

@@ -1,3 +1,6 @@
+mod matrix;
+mod semantics;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,15 +11,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::celery::message::{HeaderValue, Message};
-use crate::celery::protocol::Signature;
-use crate::celery::registry::{Exception, Task};
-use crate::celery::transport::{Health, PublishError, Queue};
+use crate::celery::protocol::{Signature, TimeLimit};
+use crate::celery::registry::{Task, TaskError};
+use crate::celery::transport::{Health, PublishError, Queue, Rejected, Routing};
 
 /// What happens to messages, in order.
 #[derive(Default)]
 struct World {
     happened: Mutex<Vec<String>>,
     results: Mutex<Vec<(Message, Value)>>,
+    sent: Mutex<Vec<Message>>,
     parked: Mutex<Vec<(Delivery, DateTime<Utc>)>>,
     rejected: Mutex<Vec<Rejected>>,
     keeper_away: AtomicBool,
@@ -44,7 +48,12 @@ impl World {
 #[async_trait]
 impl Transport for World {
     async fn publish(&self, message: Message, routing: Routing) -> Result<(), PublishError> {
-        assert_eq!(routing, Routing::Optional);
+        if routing == Routing::Mandatory {
+            let task = message.headers.get("task").and_then(HeaderValue::as_text);
+            self.note(&format!("sent {}", task.unwrap_or_default()));
+            self.sent.lock().unwrap().push(message);
+            return Ok(());
+        }
         if self.broker_away.load(Ordering::SeqCst) {
             return Err(PublishError::Unconfirmed("away".to_owned()));
         }
@@ -302,6 +311,7 @@ async fn a_retry_is_the_same_message_with_one_more_on_its_count() {
     expected
         .headers
         .insert("eta".to_owned(), "2026-11-20T12:01:30.000000+00:00".into());
+    expected.headers.insert("parent_id".to_owned(), "the-id".into());
     assert_eq!(parked.message, expected);
     assert_eq!(world.result()["date_done"], Value::Null);
 }
