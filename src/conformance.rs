@@ -11,6 +11,7 @@ mod payments;
 mod silence;
 mod subscriber;
 mod transactions;
+mod ways;
 
 /// Makes a test of each function for each database.
 macro_rules! on_both {

@@ -4,6 +4,7 @@
 
 mod dot;
 mod happy;
+mod marks;
 mod mermaid;
 mod plantuml;
 mod svg;
@@ -12,7 +13,11 @@ mod words;
 use std::fmt;
 use std::str::FromStr;
 
-use waybill_domain::Graph;
+use waybill_domain::{Comparison, Graph};
+
+pub(crate) use words::duration;
+
+use marks::Marks;
 
 /// In which language a diagram is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +86,16 @@ pub fn render(graph: &Graph, format: Format) -> String {
         Format::Dot => dot::render(graph),
         Format::Mermaid => mermaid::render(graph),
         Format::Plantuml => plantuml::render(graph),
+    }
+}
+
+/// Draws a version with what it adds, changes and leaves out, in the formats that have room for both.
+pub fn render_difference(older: &Graph, newer: &Graph, comparison: &Comparison, format: Format) -> Option<String> {
+    let marks = Marks::of(older, newer, comparison);
+    match format {
+        Format::Svg => Some(svg::render_marked(newer, &marks)),
+        Format::Mermaid => Some(mermaid::render_marked(newer, &marks)),
+        Format::Dot | Format::Plantuml => None,
     }
 }
 

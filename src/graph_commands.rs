@@ -1,8 +1,9 @@
-//! The operator commands `graph check`, `graph show` and `graph diagram`, without their command line.
+//! The operator commands `graph check`, `lock`, `show`, `diff` and `diagram`, without their command line.
 //!
 //! They write to `out` what belongs on standard output and answer a verdict; `main` turns that into an exit code: good 0,
 //! bad 1, an error 2.
 
+mod difference;
 mod gate;
 mod table;
 mod view;
@@ -10,11 +11,12 @@ mod view;
 use std::io::{self, Write};
 use std::path::Path;
 
-use waybill_domain::{Graph, GraphVersion};
+use waybill_domain::{Graph, GraphVersion, MOST_WAYS};
 
 use crate::diagram::{self, Format};
-use crate::template::{Published, SHIPPED_NAME, Template, TemplateError};
+use crate::template::{LOCK_NAME, Lock, LockError, MACHINES, Published, Template, TemplateError};
 
+pub use difference::{Painting, diff};
 pub use gate::gate;
 pub use view::{DeadlineView, EdgeView, GraphView, StateView};
 
@@ -51,6 +53,12 @@ pub enum GraphCommandError {
     /// The template cannot be read.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// The lock file cannot be read.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Only some formats have room for two versions.
+    #[error("a difference is drawn as svg or mermaid")]
+    NotDrawable,
     /// No graph is what was asked for.
     #[error("no such graph, this template has {0}")]
     NoSuchGraph(String),
@@ -65,10 +73,32 @@ pub enum GraphCommandError {
     Output(#[from] io::Error),
 }
 
-/// Checks a template file, or the one that is compiled in: says that it is good, or everything that is wrong with it.
+/// Checks a template file with the lock beside it, or those that are compiled in: says that they are good, or everything that is
+/// wrong with them.
 pub fn check(file: Option<&Path>, out: &mut dyn Write) -> Result<Verdict, GraphCommandError> {
-    let name = file.map_or_else(|| SHIPPED_NAME.to_owned(), |file| file.display().to_string());
-    let template = match file.map_or_else(|| Ok(Template::shipped().clone()), Template::read) {
+    let Some(file) = file else {
+        for (name, text) in MACHINES {
+            if check_one(name, Template::parse(text, name), Some(&Lock::shipped()), out)? == Verdict::Bad {
+                return Ok(Verdict::Bad);
+            }
+        }
+        return Ok(Verdict::Good);
+    };
+    let name = file.display().to_string();
+    check_one(&name, Template::read(file), Lock::beside(file)?.as_ref(), out)
+}
+
+fn check_one(
+    name: &str,
+    read: Result<Template, TemplateError>,
+    lock: Option<&Lock>,
+    out: &mut dyn Write,
+) -> Result<Verdict, GraphCommandError> {
+    let locked = read.and_then(|template| {
+        lock.map_or(Ok(()), |lock| lock.check(&template, name))?;
+        Ok(template)
+    });
+    let template = match locked {
         Ok(template) => template,
         Err(error @ TemplateError::Faulty { .. }) => {
             writeln!(out, "{error}")?;
@@ -81,12 +111,60 @@ pub fn check(file: Option<&Path>, out: &mut dyn Write) -> Result<Verdict, GraphC
         let edges: usize = graph.states().map(|state| state.edges.len()).sum();
         writeln!(
             out,
-            "{name}: {} version {} is good: {} states, {edges} transitions, sha256 {}",
+            "{name}: {} version {} is good: {} states, {edges} transitions, {}, sha256 {}",
             graph.machine(),
             graph.version(),
             graph.states().count(),
+            measures(graph),
             published.sha256()
         )?;
+    }
+    Ok(Verdict::Good)
+}
+
+/// How many ways, how long the longest is, and how long an order may take on it.
+fn measures(graph: &Graph) -> String {
+    let steps = graph.states().map(|state| state.rank).max().unwrap_or_default();
+    let ways = match graph.count_ways() {
+        many if many > MOST_WAYS => format!("more than {MOST_WAYS} ways (not walked one by one in tests)"),
+        ways => format!("{ways} ways"),
+    };
+    let wait = graph.longest_wait().map_or_else(
+        || "no bound on its time".to_owned(),
+        |wait| format!("at most {}", diagram::duration(wait)),
+    );
+    format!("{ways} of at most {steps} steps, {wait}")
+}
+
+/// Adds the lines to the lock file beside a template that it does not have yet; a version that was edited is refused first.
+pub fn lock(file: &Path, out: &mut dyn Write) -> Result<Verdict, GraphCommandError> {
+    let template = Template::read(file)?;
+    let lock = Lock::beside(file)?.unwrap_or_default();
+    let lines = lock.missing(&template);
+    let path = file.with_file_name(LOCK_NAME);
+    let name = path.display().to_string();
+    let unwritable = |source| LockError::Unreadable {
+        name: name.clone(),
+        source,
+    };
+    let known = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(unwritable(error).into()),
+    };
+    let whole: String = known
+        .lines()
+        .map(str::to_owned)
+        .chain(lines.clone())
+        .map(|line| line + "\n")
+        .collect();
+    if let Err(error) = Lock::parse(&whole, &name)?.check(&template, &file.display().to_string()) {
+        writeln!(out, "{error}")?;
+        return Ok(Verdict::Bad);
+    }
+    std::fs::write(&path, whole).map_err(unwritable)?;
+    for line in &lines {
+        writeln!(out, "{name}: {line}")?;
     }
     Ok(Verdict::Good)
 }

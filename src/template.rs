@@ -5,6 +5,7 @@
 
 mod canonical;
 mod fault;
+mod lock;
 mod node;
 mod published;
 mod resources;
@@ -19,6 +20,7 @@ use std::sync::{Arc, LazyLock};
 use waybill_domain::{Graph, GraphVersion, MachineName, OrderId};
 
 pub use fault::{Fault, Position, TemplateError, TemplateRule};
+pub use lock::{LOCK_NAME, Lock, LockError};
 pub use published::Published;
 pub use routing::{Routing, Share};
 
@@ -115,6 +117,15 @@ impl Template {
             all
         });
         &TEMPLATE
+    }
+
+    /// The same, with all new orders of a machine on one version.
+    #[cfg(test)]
+    pub(crate) fn routed_to(&self, graph: &Graph) -> Self {
+        let mut template = self.clone();
+        let routing = Routing::sole(graph.machine().as_str(), graph.version());
+        template.routings.insert(graph.machine().clone(), routing);
+        template
     }
 
     /// Every published graph, by machine and version.

@@ -1,6 +1,7 @@
 //! The graph: states, and the events that lead from one to another. A `Graph` was checked; it cannot be wrong.
 
 mod check;
+mod compare;
 mod condition;
 mod defect;
 mod disposition;
@@ -18,6 +19,7 @@ use chrono::TimeDelta;
 use crate::{EffectName, EventName, FieldName, Fields, GraphVersion, MachineName, Refusal, Role, StateName};
 
 pub use check::SCHEMA;
+pub use compare::{Comparison, Difference, Passage};
 pub use condition::Condition;
 pub use defect::{Defect, DefectKind, Path};
 pub use disposition::Disposition;

@@ -12,10 +12,10 @@ mod transition;
 
 pub use event::{Actor, Event, FieldValue, Fields, Role};
 pub use graph::{
-    Argument, ArgumentDocument, Condition, ConditionDocument, Deadline, DeadlineDocument, Defect, DefectKind,
-    Disposition, DispositionDocument, Edge, EffectDefinition, EffectDocument, Field, FieldDocument, FieldSource,
-    FieldType, Graph, GraphDocument, KNOWN_EFFECTS, Kind, MOST_WAYS, Outcome, Path, SCHEMA, State, StateDocument, Stop,
-    Tag, TransitionDocument, Way,
+    Argument, ArgumentDocument, Comparison, Condition, ConditionDocument, Deadline, DeadlineDocument, Defect,
+    DefectKind, Difference, Disposition, DispositionDocument, Edge, EffectDefinition, EffectDocument, Field,
+    FieldDocument, FieldSource, FieldType, Graph, GraphDocument, KNOWN_EFFECTS, Kind, MOST_WAYS, Outcome, Passage,
+    Path, SCHEMA, State, StateDocument, Stop, Tag, TransitionDocument, Way,
 };
 pub use names::{EffectName, EventName, FieldName, GraphVersion, MachineName, OrderId, Revision, StateName};
 pub use order::{DeliveryOrder, Instance};

@@ -1,8 +1,8 @@
-//! `waybill graph`: checks, shows and draws the graphs of a template.
+//! `waybill graph`: checks, locks, shows, compares and draws the graphs of a template.
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,7 +13,7 @@ use super::failure::{BAD, DONE};
 use crate::app::read_template;
 use crate::config::{Role, Settings};
 use crate::diagram::Format;
-use crate::graph_commands::{self, Selection, Style, Verdict};
+use crate::graph_commands::{self, Painting, Selection, Style, Verdict};
 use crate::template::Template;
 
 /// `waybill graph …`.
@@ -26,6 +26,33 @@ pub enum GraphCommand {
     Check {
         /// The template; otherwise that of WAYBILL_GRAPH, otherwise the one that is compiled in.
         file: Option<PathBuf>,
+    },
+    /// Adds the hashes of newly published versions to the lock file beside a template; a published version is never edited.
+    #[command(after_help = "Examples:\n  waybill graph lock cloudformation/delivery-graph.yaml")]
+    Lock {
+        /// The template.
+        file: PathBuf,
+    },
+    /// Compares two versions: what changed, and in which states live orders may move over, and why not.
+    #[command(
+        after_help = "Examples:\n  waybill graph diff 1 2\n  waybill graph diff 1 2 --format svg > difference.svg\n\nExit code 0: all live orders may move; 1: some stay pinned."
+    )]
+    Diff {
+        /// The older version.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        from: u32,
+        /// The newer one.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        to: u32,
+        /// Of this machine, such as delivery-order.
+        #[arg(long, value_name = "M")]
+        machine: Option<String>,
+        /// The template; otherwise that of WAYBILL_GRAPH, otherwise those that are compiled in.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// How it is told.
+        #[arg(long, value_enum, default_value_t = Telling::Text)]
+        format: Telling,
     },
     /// Shows states with their requirements, effects and deadlines, and transitions with their roles.
     #[command(
@@ -62,6 +89,30 @@ pub enum GraphCommand {
         #[arg(long, value_name = "LOGICAL_ID")]
         retire: Vec<String>,
     },
+}
+
+/// How a difference is told.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Telling {
+    /// In lines.
+    Text,
+    /// For programs.
+    Json,
+    /// As a picture for browsers.
+    Svg,
+    /// As a picture that Markdown viewers draw.
+    Mermaid,
+}
+
+impl From<Telling> for Painting {
+    fn from(telling: Telling) -> Self {
+        match telling {
+            Telling::Text => Self::Text,
+            Telling::Json => Self::Json,
+            Telling::Svg => Self::Drawn(Format::Svg),
+            Telling::Mermaid => Self::Drawn(Format::Mermaid),
+        }
+    }
 }
 
 /// Which graphs of which template.
@@ -110,12 +161,20 @@ impl Which {
         }
     }
 
-    /// A named file is read without a look at the settings.
     fn template(&self) -> Result<Arc<Template>, Failure> {
-        match &self.file {
-            Some(file) => Ok(Arc::new(Template::read(file)?)),
-            None => Ok(read_template(&Settings::from_environment(Role::Show)?)?),
-        }
+        template(self.file.as_deref(), self.machine.as_deref())
+    }
+}
+
+/// A named file is read without a look at the settings. Where these name none either, delivery orders are meant, or the machine.
+fn template(file: Option<&Path>, machine: Option<&str>) -> Result<Arc<Template>, Failure> {
+    if let Some(file) = file {
+        return Ok(Arc::new(Template::read(file)?));
+    }
+    let settings = Settings::from_environment(Role::Show)?;
+    match (&settings.graph, machine) {
+        (None, Some(_)) => Ok(Arc::new(Template::every_machine().clone())),
+        _ => Ok(read_template(&settings)?),
     }
 }
 
@@ -133,6 +192,24 @@ pub(super) fn run(command: &GraphCommand, out: &mut dyn Write) -> Result<u8, Fai
         GraphCommand::Check { file: None } => {
             let settings = Settings::from_environment(Role::Show)?;
             graph_commands::check(settings.graph.as_deref(), out)?
+        }
+        GraphCommand::Lock { file } => graph_commands::lock(file, out)?,
+        GraphCommand::Diff {
+            from,
+            to,
+            machine,
+            file,
+            format,
+        } => {
+            let versions = (GraphVersion(*from), GraphVersion(*to));
+            let machine = machine.as_deref();
+            graph_commands::diff(
+                &*template(file.as_deref(), machine)?,
+                machine,
+                versions,
+                (*format).into(),
+                out,
+            )?
         }
         GraphCommand::Show { which, json } => {
             let style = if *json { Style::Json } else { Style::Text };

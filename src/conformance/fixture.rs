@@ -75,6 +75,12 @@ impl Fixture {
         start(&self.db, &self.crypt, offset, self.local).await
     }
 
+    /// The same database, with all new orders on that version.
+    pub(super) async fn on_version(&self, graph: &waybill_domain::Graph) -> Engine {
+        let template = Template::shipped().routed_to(graph);
+        start_with(template, &self.db, &self.crypt, TimeDelta::zero(), self.local).await
+    }
+
     /// The same database, with a new data key before the old one.
     pub(super) async fn with_key(&self, byte: u8) -> Engine {
         let key = |id: &str, byte| DataKey {
@@ -246,6 +252,10 @@ impl StoreBody for Engine {
 }
 
 pub(super) async fn start(db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta, local: bool) -> Engine {
+    start_with(Template::shipped().clone(), db, crypt, offset, local).await
+}
+
+async fn start_with(template: Template, db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta, local: bool) -> Engine {
     let store = Store::open(db.clone(), crypt.clone(), offset)
         .await
         .expect("the store opens");
@@ -260,8 +270,7 @@ pub(super) async fn start(db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta, local:
         public_url: "http://localhost:8080".to_owned(),
         local,
     };
-    let template = Arc::new(Template::shipped().clone());
-    let (engine, _) = Engine::start(store, template, outside, Arc::new(|_, _| ()))
+    let (engine, _) = Engine::start(store, Arc::new(template), outside, Arc::new(|_, _| ()))
         .await
         .expect("the engine starts");
     engine

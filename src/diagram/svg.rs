@@ -10,9 +10,16 @@ mod route;
 
 use waybill_domain::Graph;
 
+use super::marks::Marks;
+
 pub(super) fn render(graph: &Graph) -> String {
-    let layout = layout::Layout::of(graph);
-    paint::paint(graph, &layout)
+    render_marked(graph, &Marks::default())
+}
+
+/// With what is new, changed and gone since another version.
+pub(super) fn render_marked(graph: &Graph, marks: &Marks) -> String {
+    let layout = layout::Layout::of(graph, marks);
+    paint::paint(graph, &layout, marks)
 }
 
 #[cfg(test)]

@@ -31,9 +31,16 @@ fn the_compiled_in_template_is_good() {
     let (verdict, text) = run(|out| check(None, out)).unwrap();
 
     assert_eq!(verdict, Verdict::Good);
-    let start =
-        "cloudformation/delivery-graph.yaml: delivery-order version 1 is good: 8 states, 22 transitions, sha256 ";
+    let start = "cloudformation/delivery-graph.yaml: delivery-order version 1 is good: 8 states, 22 transitions, 42 ways of \
+                 at most 4 steps, no bound on its time, sha256 ";
     assert!(text.starts_with(start), "{text}");
+    assert!(
+        text.contains(
+            "food-order version 1 is good: 9 states, 24 transitions, 27 ways of at most 7 steps, at most 350 min"
+        ),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 3);
 }
 
 #[test]
@@ -147,4 +154,102 @@ fn several_machines_are_not_drawn_in_one() {
 
     let expected = "which machine? this template has delivery-order version 1, food-order version 1";
     assert_eq!(error.to_string(), expected);
+}
+
+fn the_two(painting: Painting) -> (Verdict, String) {
+    let template = Template::read(&fixture("two-versions-that-differ.yaml")).unwrap();
+    run(|out| diff(&template, None, (GraphVersion(1), GraphVersion(2)), painting, out)).unwrap()
+}
+
+#[test]
+fn a_difference_says_what_changed_and_who_may_move() {
+    let (verdict, text) = the_two(Painting::Text);
+
+    // Somebody stays pinned, and a script can see it.
+    assert_eq!(verdict, Verdict::Bad);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_difference_is_told_to_programs() {
+    let (_, text) = the_two(Painting::Json);
+
+    let difference: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&difference["from"], &difference["to"]), (&1.into(), &2.into()));
+    let picked_up = &difference["states"][1];
+    assert_eq!(
+        (&picked_up["state"], &picked_up["may_move"]),
+        (&"PICKED_UP".into(), &false.into())
+    );
+    assert_eq!(picked_up["because"][0], "DELIVERED was removed");
+}
+
+#[test]
+fn a_difference_is_one_picture() {
+    let (_, svg) = the_two(Painting::Drawn(Format::Svg));
+    let (_, mermaid) = the_two(Painting::Drawn(Format::Mermaid));
+    let template = Template::read(&fixture("two-versions-that-differ.yaml")).unwrap();
+    let two = (GraphVersion(1), GraphVersion(2));
+    let refusal = run(|out| diff(&template, None, two, Painting::Drawn(Format::Dot), out)).unwrap_err();
+
+    assert!(svg.contains("delivery-order version 2, since version 1"));
+    for told in [
+        "+ SET_OUT",
+        "~ RESOLVED",
+        "- DELIVERED to DONE",
+        "orders here stay on the older version",
+    ] {
+        assert!(svg.contains(told), "{told}");
+    }
+    assert!(
+        svg.contains(r##"fill="none" stroke="#2e8b57" stroke-width="3""##),
+        "the new state has a frame"
+    );
+    assert!(
+        mermaid.contains("style UNDER_WAY stroke:#2e8b57") && mermaid.contains("note right of PICKED_UP : - DELIVERED")
+    );
+    assert_eq!(refusal.to_string(), "a difference is drawn as svg or mermaid");
+}
+
+#[test]
+fn nothing_changes_from_a_version_to_itself() {
+    let one = (GraphVersion(1), GraphVersion(1));
+
+    let (verdict, text) = run(|out| diff(Template::every_machine(), Some("order"), one, Painting::Text, out)).unwrap();
+    let unclear = run(|out| diff(Template::every_machine(), None, one, Painting::Text, out)).unwrap_err();
+
+    assert_eq!(verdict, Verdict::Good);
+    assert!(
+        text.starts_with("order version 1 -> version 1\n\nThey say the same.\n"),
+        "{text}"
+    );
+    assert!(matches!(unclear, GraphCommandError::Ambiguous(_)));
+}
+
+#[test]
+fn an_edited_version_is_refused_by_check_and_never_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("template.yaml");
+    let good = std::fs::read_to_string(fixture("good.yaml")).unwrap();
+    std::fs::write(&file, &good).unwrap();
+    let locked = run(|out| lock(&file, out)).unwrap();
+    let again = run(|out| lock(&file, out)).unwrap();
+    let checked = run(|out| check(Some(&file), out)).unwrap();
+
+    std::fs::write(&file, good.replace("PT48H", "PT47H")).unwrap();
+    let edited = run(|out| check(Some(&file), out)).unwrap();
+    let relocked = run(|out| lock(&file, out)).unwrap();
+
+    assert!(
+        locked.0 == Verdict::Good && locked.1.contains("graph.lock: delivery-order 1 "),
+        "{locked:?}"
+    );
+    assert_eq!((again, checked.0), ((Verdict::Good, String::new()), Verdict::Good));
+    assert_eq!((edited.0, relocked.0), (Verdict::Bad, Verdict::Bad));
+    assert!(
+        edited
+            .1
+            .contains(":4:3: version-changed: delivery-order version 1 was published with sha256 "),
+        "{edited:?}"
+    );
 }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use waybill_domain::Graph;
 
 use super::canonical;
+use super::fault::Position;
 
 /// One version of a machine's graph as the template publishes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,17 +15,24 @@ pub struct Published {
     graph: Arc<Graph>,
     canonical_json: String,
     sha256: String,
+    position: Position,
 }
 
 impl Published {
-    pub(super) fn new(graph: Graph, body: &Value) -> Self {
+    pub(super) fn new(graph: Graph, body: &Value, position: Position) -> Self {
         let canonical_json = canonical::to_string(body);
         let sha256 = hex::encode(Sha256::digest(&canonical_json));
         Self {
             graph: Arc::new(graph),
             canonical_json,
             sha256,
+            position,
         }
+    }
+
+    /// Where its resource begins.
+    pub(super) fn position(&self) -> Position {
+        self.position
     }
 
     /// The graph.

@@ -78,7 +78,7 @@ impl Harvest {
                 let key = (graph.machine().clone(), graph.version());
                 self.graphs
                     .entry(key)
-                    .or_insert_with(|| Published::new(graph, &body.to_json()));
+                    .or_insert_with(|| Published::new(graph, &body.to_json(), name.position));
             }
             Err(defects) => {
                 let fault = |defect: &Defect| Fault::of(defect, body.locate(defect.path.segments()));

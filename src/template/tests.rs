@@ -7,6 +7,11 @@ use waybill_domain::{GraphDocument, Kind, Role};
 
 use super::*;
 
+mod large;
+mod locked;
+mod refused;
+mod rules_page;
+
 const MACHINE: &str = "delivery-order";
 
 fn at_home(path: &str) -> PathBuf {

@@ -86,6 +86,22 @@ impl Field {
         }
     }
 
+    /// Whether every value that this field may hold is good for the other one.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (FieldType::Text { max_length: own }, FieldType::Text { max_length: others }) => own <= others,
+            (FieldType::Words(own), FieldType::Words(others)) => own.iter().all(|word| others.contains(word)),
+            (
+                FieldType::Integer { minimum, maximum },
+                FieldType::Integer {
+                    minimum: lowest,
+                    maximum: highest,
+                },
+            ) => lowest <= minimum && maximum <= highest,
+            (own, others) => own == others,
+        }
+    }
+
     /// When something is due that counts from this field, known to hold `value` at `now`.
     pub(crate) fn due(&self, value: &FieldValue, now: Timestamp) -> Option<Timestamp> {
         match self.kind {

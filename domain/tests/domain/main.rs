@@ -1,5 +1,6 @@
 //! The rules, seen from outside: every defect, every refusal, every edge of the shipped graph, and properties.
 
+mod comparisons;
 mod decisions;
 mod defects;
 mod history;

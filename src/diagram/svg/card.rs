@@ -2,6 +2,7 @@
 
 use waybill_domain::{Edge, Graph, State};
 
+use crate::diagram::marks::Marks;
 use crate::diagram::words;
 
 /// Space between a card's border and its text.
@@ -43,11 +44,16 @@ pub(super) struct Card<'g> {
 }
 
 impl<'g> Card<'g> {
-    pub(super) fn of(graph: &'g Graph, state: &'g State, row: Row, column: usize) -> Self {
+    pub(super) fn of(graph: &'g Graph, state: &'g State, marks: &Marks, (row, column): (Row, usize)) -> Self {
         let mut lines = vec![format!("{}, rank {}", words::kind(state), state.rank)];
         lines.extend(state.requires.iter().map(|field| format!("requires {field}")));
         lines.extend(words::effects(graph, state));
-        let exits = state.edges.values().map(|edge| exit(graph, state, edge)).collect();
+        lines.extend(marks.notes(&state.name));
+        let exits = state
+            .edges
+            .values()
+            .map(|edge| exit(graph, state, edge, marks.sign(&state.name, edge)));
+        let exits = exits.collect();
         Self {
             state,
             row,
@@ -105,11 +111,14 @@ impl<'g> Card<'g> {
     }
 }
 
-fn exit<'g>(graph: &Graph, state: &State, edge: &'g Edge) -> Exit<'g> {
+fn exit<'g>(graph: &Graph, state: &State, edge: &'g Edge, sign: &str) -> Exit<'g> {
     let when = words::deadline(state, edge)
         .map(|when| format!(" {when}"))
         .unwrap_or_default();
-    let mut lines = vec![format!("{}{when}", edge.event), format!("by {}", words::roles(edge))];
+    let mut lines = vec![
+        format!("{sign}{}{when}", edge.event),
+        format!("by {}", words::roles(edge)),
+    ];
     lines.extend(
         words::own_fields(graph, edge)
             .iter()

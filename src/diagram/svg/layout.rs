@@ -5,6 +5,7 @@ use waybill_domain::Graph;
 use super::card::{Card, Row, count};
 use super::route::{Bundle, Channel, Lane, Way};
 use crate::diagram::happy;
+use crate::diagram::marks::Marks;
 
 /// Distance of neighbouring lines.
 pub(super) const TRACK: i32 = 12;
@@ -27,8 +28,8 @@ pub(super) struct Layout<'g> {
 }
 
 impl<'g> Layout<'g> {
-    pub(super) fn of(graph: &'g Graph) -> Self {
-        let mut cards = deal(graph);
+    pub(super) fn of(graph: &'g Graph, marks: &Marks) -> Self {
+        let mut cards = deal(graph, marks);
         sort_exits(&mut cards);
         for row in [Row::Upper, Row::Lower] {
             let head = cards
@@ -58,7 +59,7 @@ impl<'g> Layout<'g> {
 }
 
 /// The cards in the order of rows and columns.
-fn deal(graph: &Graph) -> Vec<Card<'_>> {
+fn deal<'g>(graph: &'g Graph, marks: &Marks) -> Vec<Card<'g>> {
     let path = happy::path(graph);
     let others = graph
         .states()
@@ -66,10 +67,10 @@ fn deal(graph: &Graph) -> Vec<Card<'_>> {
     let upper = path
         .iter()
         .enumerate()
-        .map(|(column, state)| Card::of(graph, state, Row::Upper, column));
+        .map(|(column, state)| Card::of(graph, state, marks, (Row::Upper, column)));
     let lower = others
         .enumerate()
-        .map(|(column, state)| Card::of(graph, state, Row::Lower, column));
+        .map(|(column, state)| Card::of(graph, state, marks, (Row::Lower, column)));
     upper.chain(lower).collect()
 }
 

@@ -7,6 +7,7 @@ use waybill_domain::{Graph, Kind, Outcome, State};
 use super::card::{Card, PADDING};
 use super::layout::Layout;
 use super::route::{Bundle, Point};
+use crate::diagram::marks::{Mark, Marks};
 
 const STYLE: &str = "
     text { font-family: 'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace; fill: #1b1f24; }
@@ -73,10 +74,16 @@ fn colours(state: &State) -> &'static Colours {
     &LEGEND[place].1
 }
 
-pub(super) fn paint(graph: &Graph, layout: &Layout<'_>) -> String {
+pub(super) fn paint(graph: &Graph, layout: &Layout<'_>, marks: &Marks) -> String {
     let mut svg = String::new();
     let (width, height) = (layout.width, layout.height);
-    let title = format!("{} version {}", graph.machine(), graph.version());
+    let since = marks.since.as_ref().map(|since| format!(", {since}"));
+    let title = format!(
+        "{} version {}{}",
+        graph.machine(),
+        graph.version(),
+        since.unwrap_or_default()
+    );
     let _ = writeln!(
         svg,
         r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">"#
@@ -87,7 +94,7 @@ pub(super) fn paint(graph: &Graph, layout: &Layout<'_>) -> String {
     let _ = writeln!(
         svg,
         r#"<text class="small" x="24" y="62">{}</text>"#,
-        escape(&graph.document().summary)
+        escape(&summary(graph, marks))
     );
     for bundle in &layout.bundles {
         paint_bundle(&mut svg, bundle, colours(layout.cards[bundle.to].state).border);
@@ -97,10 +104,35 @@ pub(super) fn paint(graph: &Graph, layout: &Layout<'_>) -> String {
     }
     for card in &layout.cards {
         paint_card(&mut svg, card);
+        paint_mark(&mut svg, card, marks.of_state(&card.state.name));
     }
     paint_legend(&mut svg, layout.legend);
     svg.push_str("</svg>\n");
     svg
+}
+
+/// What the version is about; in a comparison, what the older one had beside.
+fn summary(graph: &Graph, marks: &Marks) -> String {
+    if marks.gone_states.is_empty() {
+        return graph.document().summary.clone();
+    }
+    let gone: Vec<String> = marks.gone_states.iter().map(|state| format!("- {state}")).collect();
+    format!("Gone: {}", gone.join(", "))
+}
+
+/// A frame around a card that is new or changed.
+fn paint_mark(svg: &mut String, card: &Card<'_>, mark: Option<Mark>) {
+    let (colour, dash) = match mark {
+        None => return,
+        Some(Mark::Added) => ("#2e8b57", "none"),
+        Some(Mark::Changed) => ("#b9770e", "6 4"),
+    };
+    let (x, y) = (card.x - 4, card.y - 4);
+    let (width, height) = (card.width + 8, card.height + 8);
+    let _ = writeln!(
+        svg,
+        r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="10" fill="none" stroke="{colour}" stroke-width="3" stroke-dasharray="{dash}"/>"#
+    );
 }
 
 fn paint_bundle(svg: &mut String, bundle: &Bundle, colour: &str) {

@@ -7,6 +7,7 @@ use waybill_domain::{Graph, GraphDocument, GraphVersion};
 
 use super::layout::Layout;
 use super::route::Point;
+use crate::diagram::marks::Marks;
 use crate::template::Template;
 
 /// Random graphs, forwards only: whatever the states, the picture must be readable.
@@ -71,7 +72,7 @@ proptest! {
 }
 
 fn is_readable(graph: &Graph) {
-    let layout = Layout::of(graph);
+    let layout = Layout::of(graph, &Marks::default());
     cards_stand_apart(&layout);
     no_line_crosses_a_card(&layout);
     no_line_runs_on_top_of_another(&layout);
