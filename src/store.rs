@@ -18,6 +18,7 @@ mod processes;
 mod queries;
 mod read;
 pub mod record;
+mod revoked;
 mod rows;
 mod sql;
 mod unit;

@@ -1,6 +1,7 @@
 use chrono::{TimeDelta, Utc};
 use waybill_tasks::celery::message::Message;
-use waybill_tasks::celery::transport::{Delivery, Keeper as _};
+use waybill_tasks::celery::protocol::Signature;
+use waybill_tasks::celery::transport::{Delivery, Keeper as _, Scheduled};
 
 use super::fixture::Fixture;
 use super::on_both;
@@ -23,5 +24,38 @@ on_both! {
         let back = unpack(later.store(), "parked_messages", parked.message_id, &parked.message).unwrap().into_message();
         assert_eq!((back.body, back.routing_key), (message.body, message.routing_key));
         assert_eq!(fixture.count("SELECT COUNT(*) AS count FROM parked_messages").await, 0);
+    }
+
+    async fn what_was_revoked_is_known_to_another_process_and_forgotten_in_time(fixture: Fixture) {
+        let ids = ["a".to_owned(), "b".to_owned(), "a".to_owned()];
+        fixture.engine.revoke(&ids, Utc::now() + TimeDelta::hours(1)).await.unwrap();
+        fixture.engine.revoke(&["b".to_owned()], Utc::now() + TimeDelta::hours(9)).await.unwrap();
+
+        assert_eq!(fixture.another().await.revoked().await.unwrap(), ["a", "b"]);
+
+        let later = fixture.later(TimeDelta::hours(2)).await;
+        assert_eq!(later.revoked().await.unwrap(), ["b"]);
+        later.revoke(&[], Utc::now()).await.unwrap();
+        assert_eq!(fixture.count("SELECT COUNT(*) AS count FROM revoked_tasks").await, 1);
+    }
+
+    async fn messages_that_wait_are_told_in_their_order_and_a_revoked_one_is_due_at_once(fixture: Fixture) {
+        for (id, minutes) in [("later", 20), ("sooner", 10)] {
+            let message = Signature::new("t").id(id).into_message();
+            let delivery = Delivery { queue: "waybill".to_owned(), message, redelivered: false };
+            fixture.engine.park(&delivery, Utc::now() + TimeDelta::minutes(minutes)).await.unwrap();
+        }
+        let waiting = async || {
+            let scheduled = fixture.engine.scheduled(10).await.unwrap();
+            let id = |it: &Scheduled| it.delivery.message.headers["id"].as_text().unwrap().to_owned();
+            scheduled.iter().map(id).collect::<Vec<_>>()
+        };
+        assert_eq!(waiting().await, ["sooner", "later"]);
+        assert_eq!(fixture.engine.scheduled(1).await.unwrap().len(), 1);
+
+        fixture.engine.revoke(&["later".to_owned()], Utc::now() + TimeDelta::hours(1)).await.unwrap();
+
+        assert_eq!(waiting().await, ["later", "sooner"]);
+        assert_eq!(fixture.engine.store().due_messages(10).await.unwrap().len(), 1);
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
-use waybill_tasks::celery::message::Message;
-use waybill_tasks::celery::transport::{Delivery, KeepError, Keeper, Rejected};
+use waybill_tasks::celery::message::{HeaderValue, Message};
+use waybill_tasks::celery::transport::{Delivery, KeepError, Keeper, Rejected, Scheduled};
 
 use super::core::Core;
 use super::{Engine, EngineError, message};
@@ -43,9 +43,43 @@ impl Keeper for Engine {
             attempts: 0,
         };
         self.committer
-            .submit(Park { parked })
+            .submit(Park {
+                parked,
+                task_id: task_id(&delivery.message),
+            })
             .await
             .map_err(|error| KeepError(error.to_string()))
+    }
+
+    async fn revoke(&self, ids: &[String], until: DateTime<Utc>) -> Result<(), KeepError> {
+        let kept = self.core.store.revoke_tasks(ids, until).await;
+        kept.map_err(|error| KeepError(error.to_string()))
+    }
+
+    async fn revoked(&self) -> Result<Vec<String>, KeepError> {
+        let known = self.core.store.revoked_tasks().await;
+        known.map_err(|error| KeepError(error.to_string()))
+    }
+
+    async fn scheduled(&self, limit: usize) -> Result<Vec<Scheduled>, KeepError> {
+        let store = &self.core.store;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let waiting = store.waiting_messages(limit).await;
+        let waiting = waiting.map_err(|error| KeepError(error.to_string()))?;
+        // What cannot be read is told by the relay when it is due.
+        let scheduled = |it: StoredMessage| {
+            let message = message::unpack(store, "parked_messages", it.message_id, &it.message).ok()?;
+            let delivery = Delivery {
+                queue: it.queue,
+                message: message.into_message(),
+                redelivered: false,
+            };
+            Some(Scheduled {
+                until: it.due_at,
+                delivery,
+            })
+        };
+        Ok(waiting.into_iter().filter_map(scheduled).collect())
     }
 }
 
@@ -132,8 +166,16 @@ impl Command for SetAside {
     }
 }
 
+/// What a task is revoked by.
+fn task_id(message: &Message) -> Option<String> {
+    let id = message.headers.get("id").and_then(HeaderValue::as_text);
+    id.map(str::to_owned)
+        .or_else(|| message.properties.correlation_id.clone())
+}
+
 struct Park {
     parked: StoredMessage,
+    task_id: Option<String>,
 }
 
 impl Command for Park {
@@ -144,7 +186,7 @@ impl Command for Park {
     }
 
     fn run(&self, unit: &mut Unit) {
-        unit.writes.parked.push(self.parked.clone());
+        unit.writes.parked.push((self.parked.clone(), self.task_id.clone()));
     }
 }
 

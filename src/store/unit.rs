@@ -153,7 +153,8 @@ pub struct Writes {
     pub messages: Vec<StoredMessage>,
     pub deleted_messages: Vec<Uuid>,
     pub returned_messages: Vec<Uuid>,
-    pub parked: Vec<StoredMessage>,
+    /// With the ids of their tasks.
+    pub parked: Vec<(StoredMessage, Option<String>)>,
     pub deleted_parked: Vec<Uuid>,
     pub dead: Vec<Dead>,
     pub replayed: Vec<Uuid>,

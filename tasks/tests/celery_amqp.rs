@@ -11,8 +11,12 @@ mod proxy;
 
 #[path = "celery_amqp/consume.rs"]
 mod consume;
+#[path = "celery_amqp/delayed.rs"]
+mod delayed;
 #[path = "celery_amqp/faults.rs"]
 mod faults;
+#[path = "celery_amqp/matrix.rs"]
+mod matrix;
 #[path = "celery_amqp/publish.rs"]
 mod publish;
 #[path = "celery_amqp/topology.rs"]

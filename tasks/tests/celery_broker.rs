@@ -183,7 +183,12 @@ async fn connections_that_an_operator_closes_and_permissions_that_he_takes_come_
     let unknown = AtomicU32::new(0);
 
     let closing = async {
-        for _ in 0..5 {
+        let times = if std::env::var_os("WAYBILL_TEST_LONG").is_some() {
+            50
+        } else {
+            5
+        };
+        for _ in 0..times {
             broker.control(&["close_all_connections", "for a test"]).await;
         }
     };
@@ -195,6 +200,7 @@ async fn connections_that_an_operator_closes_and_permissions_that_he_takes_come_
     };
     tokio::join!(closing, publishing);
     until("all messages", 30, async || consuming.taken().len() == 1000).await;
+    assert!(consuming.recorder.most_in_hand.load(Ordering::SeqCst) <= 10);
 
     broker.control(&["set_permissions", "guest", "", "", ""]).await;
     // Permissions are looked up once in a while per channel; a new one looks at once.
@@ -210,6 +216,69 @@ async fn connections_that_an_operator_closes_and_permissions_that_he_takes_come_
     until("a consumer again", 15, async || transport.health().consuming).await;
     transport.publish(message("after"), Routing::Mandatory).await.unwrap();
     until("the message", 10, async || consuming.taken().contains("after")).await;
+    consuming.end().await;
+    transport.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_the_broker_closes_is_made_again_and_its_message_comes_again() {
+    let broker = OwnBroker::start().await;
+    // A message may be held for a second, and is looked after each second.
+    let impatient = "application:set_env(rabbit, consumer_timeout, 1000), application:set_env(rabbit, channel_tick_interval, 1000).";
+    broker.control(&["eval", impatient]).await;
+    let transport = connect(&broker, 10);
+    let consuming = consume(&transport, 0).await;
+    transport.publish(message("held"), Routing::Mandatory).await.unwrap();
+
+    until("the end of the channel", 20, async || !transport.health().consuming).await;
+    until("a consumer again", 10, async || transport.health().consuming).await;
+    consuming.recorder.permits.add_permits(1000);
+
+    until("the message, twice", 20, async || consuming.recorder.count() >= 2).await;
+    until("an empty queue", 10, async || {
+        transport
+            .queue_exists(NAME)
+            .await
+            .is_ok_and(|it| it.is_some_and(|it| it.messages == 0))
+    })
+    .await;
+    consuming.end().await;
+    transport.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_refuses_messages_makes_them_unknown_and_takes_them_later() {
+    let broker = OwnBroker::start().await;
+    let transport = connect(&broker, 10);
+    let consuming = consume(&transport, 0).await;
+    let full = r#"{"max-length": 1, "overflow": "reject-publish"}"#;
+    let unknown = AtomicU32::new(0);
+    relay(&transport, 0..10, &unknown).await;
+    let in_hand = || consuming.recorder.in_hand.load(Ordering::SeqCst);
+    until("a full hand", 10, async || in_hand() == 10).await;
+
+    broker
+        .control(&["set_policy", "full", ".*", full, "--apply-to", "queues"])
+        .await;
+    let mut refused = None;
+    for number in 10..20 {
+        if let Err(error) = transport
+            .publish(message(&number.to_string()), Routing::Mandatory)
+            .await
+        {
+            refused = Some(error.to_string());
+        }
+    }
+    assert_eq!(
+        refused.as_deref(),
+        Some("the broker did not confirm: the broker refused it")
+    );
+
+    // A queue that refuses says so until somebody takes from it.
+    consuming.recorder.permits.add_permits(1000);
+    let published = relay(&transport, 10..20, &unknown);
+    tokio::time::timeout(Duration::from_secs(30), published).await.unwrap();
+    until("all messages", 20, async || consuming.taken().len() == 20).await;
     consuming.end().await;
     transport.close().await;
 }

@@ -87,12 +87,16 @@ async fn what_python_sends_is_done_and_python_gets_its_results_and_exceptions() 
         json!(["math.add", "FAILURE", "ValueError", "nothing to add"])
     );
     assert_eq!(answers[5][2], "NotRegistered");
-    assert_eq!(
-        (&answers[6][2], &answers[7][2]),
-        (&json!("InvalidTaskError"), &json!("InvalidTaskError"))
+    assert_eq!(answers[6][2], "ContentDisallowed");
+    let compressed = &answers.as_array().unwrap()[7..];
+    assert!(
+        compressed.len() >= 3,
+        "zlib, bzip2 and lzma are in every Python: {answers}"
     );
+    for answer in compressed {
+        assert_eq!(*answer, json!(["math.add", "SUCCESS", 5]));
+    }
     let reasons = [
-        "compressed",
         "unknown-task",
         "unsupported-content-type",
         "wrong-arguments",

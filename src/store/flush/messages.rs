@@ -48,12 +48,23 @@ pub(super) async fn flush_messages(tx: &mut Tx, writes: &mut Writes, now: DateTi
         "AS v WHERE messages.message_id = v.column1",
     )
     .await?;
-    let parked = rows(std::mem::take(&mut writes.parked));
+    let parked = std::mem::take(&mut writes.parked)
+        .into_iter()
+        .map(|(it, task_id)| {
+            vec![
+                it.message_id.into(),
+                it.queue.into(),
+                it.message.into(),
+                it.due_at.into(),
+                task_id.into(),
+            ]
+        })
+        .collect();
     let again = " ON CONFLICT (message_id) DO NOTHING";
     sql::insert(
         tx,
         "parked_messages",
-        &["message_id", "queue", "message", "due_at"],
+        &["message_id", "queue", "message", "due_at", "task_id"],
         parked,
         again,
     )

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod consumer;
+mod delayed;
 mod link;
 pub mod mailbox;
 mod publisher;
@@ -140,6 +141,18 @@ impl AmqpTransport {
     /// Makes a durable topic exchange, if there is none of that name.
     pub async fn declare_exchange(&self, name: &str) -> Result<(), TopologyError> {
         topology::declare_exchange(&self.session(name).await?, name).await
+    }
+
+    /// Makes what Celery's native delayed delivery needs, so that messages for that routing key arrive at the exchange, and
+    /// from there in the queue, when they are due: see [`delayed`](super::protocol::delayed). The exchange must be there, and not
+    /// be a direct one.
+    pub async fn declare_delayed(&self, queue: &str, exchange: &str, routing_key: &str) -> Result<(), TopologyError> {
+        let target = delayed::Target {
+            queue,
+            exchange,
+            routing_key,
+        };
+        delayed::declare(&self.session(queue).await?, &target).await
     }
 
     /// Messages, consumers and type of a queue; `None` if there is none of that name.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use lapin::types::{AMQPValue, FieldTable};
 use tokio_util::sync::CancellationToken;
 use waybill_tasks::celery::transport::{PublishError, Routing, Transport as _};
 
@@ -243,6 +244,56 @@ async fn a_body_of_sixteen_mebibytes_passes() {
 
     until("the message", Duration::from_secs(20), async || recorder.count() == 1).await;
     assert!(recorder.bodies() == [body]);
+    stop.cancel();
+    consuming.await.unwrap();
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_that_is_lost_ten_times_dead_letters_no_innocent() {
+    let proxy = Proxy::start(address().await).await;
+    let transport = connect(options(url_at(proxy.address)));
+    let mut queues = Queues::new().await;
+    let dead = queues.classic().await;
+    let mut arguments = FieldTable::default();
+    for (argument, value) in [
+        ("x-queue-type", "quorum"),
+        ("x-dead-letter-exchange", ""),
+        ("x-dead-letter-routing-key", dead.as_str()),
+    ] {
+        arguments.insert(argument.into(), AMQPValue::LongString(value.into()));
+    }
+    // What RabbitMQ 4 does by itself: at twenty it takes a message for poison.
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(20));
+    let name = queues.make(arguments).await;
+    publish_all(&transport, &name, 0..50).await;
+    let recorder = Arc::new(Recorder::with_permits(0));
+    let stop = CancellationToken::new();
+    let consuming = consume(&transport, queue(&name, 50), recorder.clone(), &stop);
+
+    for _ in 0..10 {
+        until("a consumer", Duration::from_secs(10), async || {
+            transport.health().consuming
+        })
+        .await;
+        proxy.cut();
+        until("the loss", Duration::from_secs(5), async || {
+            !transport.health().consuming
+        })
+        .await;
+    }
+    recorder.permits.add_permits(10_000);
+
+    until("all messages", Duration::from_secs(20), async || {
+        recorder.bodies().into_iter().collect::<HashSet<_>>().len() == 50
+            && transport
+                .queue_exists(&name)
+                .await
+                .is_ok_and(|it| it.is_some_and(|it| it.messages == 0))
+    })
+    .await;
+    assert_eq!(transport.queue_exists(&dead).await.unwrap().unwrap().messages, 0);
     stop.cancel();
     consuming.await.unwrap();
     transport.close().await;

@@ -211,7 +211,7 @@ async fn bind(session: &Session, queue: &str, exchange: &str, routing_key: &str)
 }
 
 /// Waits for the broker's answer, and reads its refusals.
-async fn answered<T>(what: &str, asked: impl Future<Output = lapin::Result<T>>) -> Result<T, TopologyError> {
+pub(super) async fn answered<T>(what: &str, asked: impl Future<Output = lapin::Result<T>>) -> Result<T, TopologyError> {
     match timeout(ANSWER, asked).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(refusal(what, &error)),
@@ -246,7 +246,7 @@ fn argument(text: &str) -> &str {
         .unwrap_or("argument")
 }
 
-fn unavailable(what: &str, text: impl fmt::Display) -> TopologyError {
+pub(super) fn unavailable(what: &str, text: impl fmt::Display) -> TopologyError {
     TopologyError::Unavailable {
         what: what.to_owned(),
         text: text.to_string(),

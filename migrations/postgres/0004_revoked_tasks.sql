@@ -1,0 +1,8 @@
+-- What was revoked is known to workers that were down when it was said; a revoked message that waits is told at once.
+
+CREATE TABLE revoked_tasks (
+    task_id      text        PRIMARY KEY,
+    forgotten_at timestamptz NOT NULL
+);
+
+ALTER TABLE parked_messages ADD COLUMN task_id text;
