@@ -47,7 +47,7 @@ pub struct Worker<C> {
     transport: Arc<dyn Transport>,
     keeper: Arc<dyn Keeper>,
     backend: Option<Arc<dyn ResultBackend>>,
-    canvas: Canvas,
+    canvas: Arc<Canvas>,
     events: Option<EventSender>,
     state: Arc<WorkerState>,
     accept: Accept,
@@ -62,7 +62,7 @@ impl<C: Send + Sync + 'static> Worker<C> {
     pub fn new(registry: Registry<C>, transport: Arc<dyn Transport>, keeper: Arc<dyn Keeper>) -> Self {
         Self {
             registry,
-            canvas: Canvas::new(Arc::clone(&transport), "celery"),
+            canvas: Arc::new(Canvas::new(Arc::clone(&transport), "celery")),
             transport,
             keeper,
             backend: None,
@@ -79,19 +79,19 @@ impl<C: Send + Sync + 'static> Worker<C> {
     pub fn with_clock(mut self, clock: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         let clock: Clock = Arc::new(clock);
         self.clock = Arc::clone(&clock);
-        self.canvas = self.canvas.with_clock(move || clock());
+        self.canvas = Arc::new(Arc::unwrap_or_clone(self.canvas).with_clock(move || clock()));
         self
     }
 
     /// Stores results, beside sending them to whoever asks, and counts chords by them.
     pub fn with_results(mut self, backend: Arc<dyn ResultBackend>) -> Self {
-        self.canvas = self.canvas.with_results(Arc::clone(&backend));
+        self.canvas = Arc::new(Arc::unwrap_or_clone(self.canvas).with_results(Arc::clone(&backend)));
         self.backend = Some(backend);
         self
     }
 
     /// Sends what follows tasks by another canvas than one of its own, whose default queue is `celery`.
-    pub fn with_canvas(mut self, canvas: Canvas) -> Self {
+    pub fn with_canvas(mut self, canvas: Arc<Canvas>) -> Self {
         self.canvas = canvas;
         self
     }
@@ -286,7 +286,7 @@ impl<C: Send + Sync + 'static> Worker<C> {
         Arc::new(Errands {
             transport: Arc::clone(&self.transport),
             backend: self.backend.clone(),
-            canvas: self.canvas.clone(),
+            canvas: Arc::clone(&self.canvas),
             applied: AtomicUsize::new(0),
             clock: Arc::clone(&self.clock),
         })

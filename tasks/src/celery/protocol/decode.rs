@@ -129,8 +129,11 @@ impl Embed {
             } else {
                 "a list of signatures or null"
             };
-            good.then_some(value.clone())
-                .ok_or_else(|| Malformed::wrong("bad-embed", format!("{place}.{name}"), expected, json_kind(&value)))
+            if good {
+                return Ok(value);
+            }
+            let place = format!("{place}.{name}");
+            Err(Malformed::wrong("bad-embed", place, expected, json_kind(&value)))
         };
         Ok(Self {
             callbacks: signatures("callbacks")?,
@@ -148,16 +151,13 @@ fn with_headers(
     parts: Parts,
     mut body: Map<String, Value>,
 ) -> Result<Request, Malformed> {
-    let mut headers = message.headers.clone();
-    let mut field = |name: &str| {
-        let from_body = body.remove(name);
-        Field::take(&mut headers, name).or(|| Field::from_json(format!("body.{name}"), from_body))
-    };
+    let mut field =
+        |name: &'static str| Field::of(&message.headers, name).or(|| Field::from_json(name, body.remove(name)));
     let id = field("id").text("bad-id")?.filter(|id| !id.is_empty());
     let Some(id) = id else {
         return Err(Malformed::wrong("missing-id", "headers.id", "the task's id", "none"));
     };
-    let request = Request {
+    Ok(Request {
         id,
         task,
         shadow: field("shadow").shown(),
@@ -182,10 +182,35 @@ fn with_headers(
         priority: message.properties.priority,
         reply_to: message.properties.reply_to.clone(),
         correlation_id: message.properties.correlation_id.clone(),
-        headers: Headers::new(),
-    };
-    headers.remove("task");
-    Ok(Request { headers, ..request })
+        headers: others(&message.headers),
+    })
+}
+
+/// Headers that are fields of a request.
+const FIELDS: [&str; 18] = [
+    "argsrepr",
+    "eta",
+    "expires",
+    "group",
+    "group_index",
+    "id",
+    "ignore_result",
+    "kwargsrepr",
+    "origin",
+    "parent_id",
+    "replaced_task_nesting",
+    "retries",
+    "root_id",
+    "shadow",
+    "stamped_headers",
+    "stamps",
+    "task",
+    "timelimit",
+];
+
+fn others(headers: &Headers) -> Headers {
+    let others = headers.iter().filter(|(name, _)| !FIELDS.contains(&name.as_str()));
+    others.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 #[cfg(test)]

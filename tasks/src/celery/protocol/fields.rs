@@ -1,5 +1,7 @@
 //! The header fields of a task, each read strictly; `null` and absent are the same everywhere.
 
+use std::fmt;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::Value;
 
@@ -7,25 +9,47 @@ use super::TimeLimit;
 use super::malformed::Malformed;
 use crate::celery::message::{HeaderValue, Headers};
 
+/// Where a field is. It is written out only when something is wrong with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    Header(&'static str),
+    Body(&'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(formatter, "headers.{name}"),
+            Self::Body(name) => write!(formatter, "body.{name}"),
+        }
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        place.to_string()
+    }
+}
+
 /// A field's value with its place, whether it came in a header or in a protocol 1 body.
 pub(super) struct Field {
-    place: String,
+    place: Place,
     value: HeaderValue,
 }
 
 impl Field {
-    /// Takes a header out of the table: what is left there in the end has no field of its own.
-    pub(super) fn take(headers: &mut Headers, name: &str) -> Self {
+    /// The header of that name.
+    pub(super) fn of(headers: &Headers, name: &'static str) -> Self {
         Self {
-            place: format!("headers.{name}"),
-            value: headers.remove(name).unwrap_or(HeaderValue::Null),
+            place: Place::Header(name),
+            value: headers.get(name).cloned().unwrap_or(HeaderValue::Null),
         }
     }
 
     /// A value out of a body. Objects have no meaning in any field and stay wrong.
-    pub(super) fn from_json(place: String, value: Option<Value>) -> Self {
+    pub(super) fn from_json(name: &'static str, value: Option<Value>) -> Self {
         Self {
-            place,
+            place: Place::Body(name),
             value: header_of(value.unwrap_or(Value::Null)),
         }
     }
@@ -96,12 +120,7 @@ impl Field {
         };
         let text = |item: HeaderValue| match item {
             HeaderValue::Text(text) => Ok(text),
-            other => Err(Malformed::wrong(
-                reason,
-                self.place.clone(),
-                "a list of texts",
-                kind(&other),
-            )),
+            other => Err(Malformed::wrong(reason, self.place, "a list of texts", kind(&other))),
         };
         items.into_iter().map(text).collect()
     }
@@ -142,8 +161,8 @@ impl Field {
         match self.value {
             HeaderValue::Null => Ok(TimeLimit::default()),
             HeaderValue::List(limits) if limits.len() == 2 => Ok(TimeLimit {
-                hard: seconds(&limits[0], &self.place, 0)?,
-                soft: seconds(&limits[1], &self.place, 1)?,
+                hard: seconds(&limits[0], self.place, 0)?,
+                soft: seconds(&limits[1], self.place, 1)?,
             }),
             HeaderValue::List(limits) => {
                 let found = format!("{} elements", limits.len());
@@ -159,7 +178,7 @@ impl Field {
     }
 }
 
-fn seconds(value: &HeaderValue, place: &str, index: usize) -> Result<Option<f64>, Malformed> {
+fn seconds(value: &HeaderValue, place: Place, index: usize) -> Result<Option<f64>, Malformed> {
     let seconds = match value {
         HeaderValue::Null => return Ok(None),
         HeaderValue::Int(seconds) => *seconds as f64,

@@ -30,7 +30,7 @@ pub(super) fn read(message: &Message, fields: Map<String, Value>) -> Result<Requ
 
 fn whole(message: &Message, fields: Map<String, Value>) -> Result<Request, Malformed> {
     let (parts, mut fields) = parts(fields)?;
-    let mut field = |name: &str| Field::from_json(format!("body.{name}"), fields.remove(name));
+    let mut field = |name: &'static str| Field::from_json(name, fields.remove(name));
     let task = field("task").text("bad-task")?.filter(|task| !task.is_empty());
     let Some(task) = task else {
         return Err(Malformed::wrong("bad-task", "body.task", "a task name", "nothing"));

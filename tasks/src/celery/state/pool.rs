@@ -65,6 +65,12 @@ impl Pool {
         PoolPermit(place.expect("the pool is never closed"))
     }
 
+    /// A free place, if there is one.
+    pub fn try_acquire(&self) -> Option<PoolPermit> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.ok().map(PoolPermit)
+    }
+
     /// More places.
     pub fn grow(&self, more: usize) {
         let room = Semaphore::MAX_PERMITS.saturating_sub(self.size());

@@ -18,7 +18,7 @@ use crate::celery::transport::{PublishError, Routing, Transport};
 pub(super) struct Errands {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) backend: Option<Arc<dyn ResultBackend>>,
-    pub(super) canvas: Canvas,
+    pub(super) canvas: Arc<Canvas>,
     /// How many signatures the task has sent: its place among them is part of the ids of what follows.
     pub(super) applied: AtomicUsize,
     pub(super) clock: Clock,

@@ -65,6 +65,10 @@ struct Waiting {
 impl Turns {
     /// Waits for a place. Whoever of those that wait is first to get one hands it to the most urgent of them.
     pub(super) async fn take(&self, pool: &Pool, priority: u8) -> PoolPermit {
+        // A place that nobody waits for: the pool gives those that come free to who waits first.
+        if let Some(place) = pool.try_acquire() {
+            return place;
+        }
         let (place, mut mine) = oneshot::channel();
         self.lock().push(Waiting {
             priority,
