@@ -1,5 +1,7 @@
 //! The application: settings in, a running process out. Wires the store, the engine, the transport, the partners and the workers.
 
+mod beat;
+mod node;
 mod open;
 mod partners;
 mod serve;
@@ -23,16 +25,28 @@ use crate::local::LocalTransport;
 use crate::outgoing::{Guard, Outgoing, Reaching};
 use crate::relay::{Outlet, Relay};
 
+pub use beat::{open_beat, read_schedule};
+pub use node::{Node, NodeName};
 pub use open::{OpenError, open_database, open_store, read_template};
 pub use partners::DeliveryPartners;
 
 /// What a process does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Does {
     /// Serves HTTP.
     pub serve: bool,
     /// Consumes events and tasks.
     pub work: Work,
+    /// What it is as a worker.
+    pub node: Node,
+}
+
+impl Does {
+    /// A worker as it is without options.
+    pub fn usual(serve: bool, work: Work) -> Self {
+        let node = Node::default();
+        Self { serve, work, node }
+    }
 }
 
 /// What a process consumes.
@@ -46,6 +60,8 @@ pub enum Work {
     Tasks,
     /// Both.
     Everything,
+    /// Neither, but other task queues.
+    Others,
 }
 
 impl Work {
@@ -79,6 +95,10 @@ pub struct App {
     pub public_url: String,
     guard: Guard,
     told: Arc<Notify>,
+    /// The tasks that it runs, by name.
+    pub tasks: Vec<String>,
+    /// Is cancelled when remote control asks the process to end.
+    pub asked: CancellationToken,
     stop: CancellationToken,
     relay_stop: CancellationToken,
     consumers: TaskTracker,
@@ -119,12 +139,12 @@ impl App {
         let (transport, amqp): (Arc<dyn Transport>, _) = match &settings.broker {
             Broker::Local => (LocalTransport::new(engine.clone(), outlet.messages.clone()), None),
             Broker::Amqp(url) => {
-                let amqp = AmqpTransport::connect(AmqpOptions::new(url.clone(), connection_name(does)))?;
+                let amqp = AmqpTransport::connect(AmqpOptions::new(url.clone(), connection_name(&does)))?;
                 (amqp.clone(), Some(amqp))
             }
         };
 
-        let app = Self {
+        let mut app = Self {
             engine,
             transport,
             amqp,
@@ -133,6 +153,8 @@ impl App {
             public_url,
             guard: Guard::new(settings.subscribers.networks.clone()),
             told: outlet.told.clone(),
+            tasks: Vec::new(),
+            asked: CancellationToken::new(),
             stop: CancellationToken::new(),
             relay_stop: CancellationToken::new(),
             consumers: TaskTracker::new(),
@@ -156,7 +178,7 @@ impl App {
         app.relays
             .spawn(relay.look_after(outlet.due.clone(), app.relay_stop.clone()));
         app.tell_subscribers(settings)?;
-        work::start(&app, settings, does.work);
+        work::start(&mut app, settings, &does).await;
         if let Some(listener) = listener {
             serve::start(&app, settings, listener)?;
         }
@@ -209,14 +231,11 @@ impl App {
     }
 }
 
-fn connection_name(does: Does) -> String {
-    let role = match does {
-        Does {
-            serve: true,
-            work: Work::Nothing,
-        } => "serve",
-        Does { serve: true, .. } => "all",
-        Does { .. } => "work",
+fn connection_name(does: &Does) -> String {
+    let role = match (does.serve, does.work) {
+        (true, Work::Nothing) => "serve",
+        (true, _) => "all",
+        (false, _) => "work",
     };
     format!("waybill {role} {}", std::process::id())
 }

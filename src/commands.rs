@@ -2,6 +2,7 @@
 
 mod audit;
 mod banner;
+mod beat;
 mod config;
 mod dead;
 mod demo;
@@ -25,12 +26,13 @@ use std::io::{self, Write as _};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Parser, Subcommand};
 
-use crate::app::Work;
+use crate::app::{Does, Work};
 use crate::config::{Role, Settings};
 use crate::demo::DemoArgs;
 use crate::partner_sim::SimulatorOptions;
 
 pub use audit::AuditCommand;
+pub use beat::BeatOptions;
 pub use config::ConfigCommand;
 pub use dead::{DeadCommand, ListOptions};
 pub use doctor::DoctorOptions;
@@ -73,9 +75,17 @@ pub enum Command {
     ///
     /// As many processes as there is work. A signal stops it: what is in hand is finished, what is not goes back to the broker.
     #[command(
-        after_help = "Example:\n  WAYBILL_DATABASE_URL=postgres://waybill@db/waybill WAYBILL_BROKER_URL=amqp://waybill@mq/%2f waybill work"
+        after_help = "Examples:\n  WAYBILL_DATABASE_URL=postgres://waybill@db/waybill WAYBILL_BROKER_URL=amqp://waybill@mq/%2f waybill work\n  waybill work -Q waybill,reports -c 16 -n w1@%h -l info -E"
     )]
     Work(WorkOptions),
+    /// Sends periodic tasks, as Celery's beat; safe to run twice.
+    ///
+    /// One beat of a schedule sends, the others wait for it. A tick is sent as one task, under an id that follows from it, and what
+    /// was sent last is kept in RabbitMQ: a restart neither loses a tick nor repeats one.
+    #[command(
+        after_help = "Examples:\n  WAYBILL_BROKER_URL=amqp://waybill@mq/%2f waybill beat\n  waybill beat --schedule beat.yaml --check\n\nA schedule:\n  timezone: Europe/Berlin\n  entries:\n    reports:\n      task: tasks.report\n      queue: reports\n      crontab: \"30 6 * * mon-fri\"\n    look:\n      task: tasks.look\n      every: 15m\n      kwargs: {depth: 2}"
+    )]
+    Beat(BeatOptions),
     /// `serve` and `work` in one process; without settings on a SQLite file and an in-process transport.
     ///
     /// Keys that it needs are made beside the file at the first start, and named. With real services it takes the same settings as
@@ -160,9 +170,10 @@ async fn carry_out(command: Command) -> Result<u8, Failure> {
     let mut out = io::stdout();
     let code = match command {
         Command::Demo(args) => demo::run(args).await?,
-        Command::Serve => process::run(Role::Serve, Work::Nothing).await?,
-        Command::Work(options) => process::run(Role::Work, options.work()).await?,
-        Command::All => process::run(Role::All, Work::Everything).await?,
+        Command::Serve => process::run(Role::Serve, Does::usual(true, Work::Nothing), None).await?,
+        Command::Work(options) => process::run(Role::Work, options.does(), Some(&options)).await?,
+        Command::All => process::run(Role::All, Does::usual(true, Work::Everything), None).await?,
+        Command::Beat(options) => beat::run(&options).await?,
         Command::Migrate => migrate::run(&mut out).await?,
         Command::Graph(command) => graph::run(&command, &mut out)?,
         Command::Config(command) => config::run(&command, &mut out)?,

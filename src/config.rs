@@ -42,6 +42,8 @@ pub use role::Role;
 pub use subscribers::Subscribers;
 pub use tokens::{TokenKey, Tokens};
 
+pub(crate) use yaml::read as read_yaml;
+
 use reader::Reader;
 
 /// How long the customer's link answers: until the automatic confirmation, and thirty days for a late "no".

@@ -56,15 +56,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<bool> {
     let tokens = settings.tokens.as_ref().context("the demo has a development key")?;
     let token = Auth::from_settings(tokens)?.issue(Role::Operator, "demo-operator", TimeDelta::hours(8))?;
     let partners = DeliveryPartners::simulated(partner(args.seed)?).await?;
-    let app = App::start_with(
-        &settings,
-        Does {
-            serve: true,
-            work: Work::Everything,
-        },
-        partners,
-    )
-    .await?;
+    let app = App::start_with(&settings, Does::usual(true, Work::Everything), partners).await?;
     println!(
         "Waybill demo: {} orderings, a partner that fails, lies, repeats itself and is away for a while.",
         args.orders

@@ -48,6 +48,9 @@ pub enum OpenError {
     /// Subscribers cannot be told: no HTTP client.
     #[error("the client for subscribers cannot be set up: {0}")]
     Client(String),
+    /// A schedule cannot be sent as it is written.
+    #[error("the schedule {0}")]
+    Schedule(String),
     /// API tokens cannot be checked as configured.
     #[error("{0}")]
     Tokens(String),

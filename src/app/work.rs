@@ -1,51 +1,55 @@
-//! The consumers: payment events and tasks.
+//! The consumers: payment events and tasks; and beside them what tells of the worker and manages it.
+
+mod manage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tracing::warn;
+use waybill_tasks::celery::consumers::Consumers;
+use waybill_tasks::celery::control::TaskFacts;
 use waybill_tasks::celery::registry::Registry;
-use waybill_tasks::celery::transport::Queue;
+use waybill_tasks::celery::state::{ConsumedQueue, WorkerState};
+use waybill_tasks::celery::transport::{Keeper as _, Queue};
 use waybill_tasks::celery::worker::Worker;
 use waybill_tasks::effects::{Effects, OutsideNames, register};
 
-use super::{App, Work};
+use super::node::hostname;
+use super::{App, Does, Node, Work};
 use crate::config::{ResultBackend, Settings};
 use crate::payments;
+use manage::Managed;
 
 /// The exchange of payment events and our queue of them.
 const PAYMENTS_EXCHANGE: &str = "payments";
 const PAYMENTS_QUEUE: &str = "waybill.payments";
 /// What is in hand at once: enough for one commit to serve many, and few enough to be handed out again without harm.
 const PAYMENTS_PREFETCH: u16 = 128;
-const TASKS_PREFETCH: u16 = 64;
 /// How often a process says how it is.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
-pub(super) fn start(app: &App, settings: &Settings, work: Work) {
-    if work.takes_tasks() {
-        let queue = Queue {
-            name: settings.queues.tasks.clone(),
-            bindings: vec![],
-            prefetch: TASKS_PREFETCH,
-        };
-        consume(app, queue, Arc::new(worker(app, settings)));
+pub(super) async fn start(app: &mut App, settings: &Settings, does: &Does) {
+    if does.work == Work::Nothing {
+        return;
     }
-    if work.takes_payments() {
-        let binding = |key: &str| (PAYMENTS_EXCHANGE.to_owned(), key.to_owned());
-        let queue = Queue {
-            name: PAYMENTS_QUEUE.to_owned(),
-            bindings: vec![binding("payment.succeeded"), binding("payment.refunded")],
-            prefetch: PAYMENTS_PREFETCH,
-        };
-        consume(
-            app,
-            queue,
-            Arc::new(payments::Consumer {
-                engine: app.engine.clone(),
-            }),
-        );
+    let state = state_of(&does.node);
+    app.asked = state.stop().clone();
+    match app.engine.revoked().await {
+        Ok(ids) => state.revoke(ids),
+        Err(error) => warn!("what was revoked before is not known: {error}"),
+    }
+    let registry = registry(app, settings);
+    app.tasks = registry.names().map(str::to_owned).collect();
+    let facts = registry
+        .catalogue()
+        .iter()
+        .map(|(name, options)| TaskFacts::of(name, options))
+        .collect();
+    let managed = manage::start(app, settings, &does.node, &state, facts);
+    consume_tasks(app, settings, does, &state, registry, &managed);
+    if does.work.takes_payments() {
+        consume_payments(app, &state, &managed);
     }
     if matches!(
         settings.results,
@@ -53,12 +57,20 @@ pub(super) fn start(app: &App, settings: &Settings, work: Work) {
     ) {
         warn!("WAYBILL_RESULT_BACKEND: results go over rpc:// to whoever asks for them, and nowhere else yet");
     }
-    if work != Work::Nothing {
-        app.background.spawn(report(app));
-    }
+    app.background.spawn(report(app));
 }
 
-fn worker(app: &App, settings: &Settings) -> Worker<Effects> {
+fn state_of(node: &Node) -> Arc<WorkerState> {
+    let state = WorkerState::new(node.name.as_str(), node.concurrency);
+    state.enable_events(node.task_events);
+    state.limit_by_default(node.soft_time_limit, node.time_limit);
+    if let Some((least, most)) = node.autoscale {
+        state.pool().autoscale_between(least, most);
+    }
+    state
+}
+
+fn registry(app: &App, settings: &Settings) -> Registry<Effects> {
     let effects = Effects {
         orders: Arc::new(app.engine.clone()),
         partners: app.partners.calls.clone(),
@@ -71,15 +83,63 @@ fn worker(app: &App, settings: &Settings) -> Worker<Effects> {
         },
         callback_base: app.public_url.clone(),
     };
-    let registry = register(Registry::new(Arc::new(effects)));
-    let store = app.engine.store().clone();
-    Worker::new(registry, app.transport.clone(), Arc::new(app.engine.clone())).with_clock(move || store.estimated_now())
+    register(Registry::new(Arc::new(effects)))
 }
 
-fn consume(app: &App, queue: Queue, handler: Arc<dyn waybill_tasks::celery::transport::Handler>) {
-    let (transport, stop) = (app.transport.clone(), app.stop.clone());
-    app.consumers
-        .spawn(async move { transport.consume(queue, handler, stop).await });
+/// Our task queue and what was asked for beside it, now or later by remote control.
+fn consume_tasks(
+    app: &App,
+    settings: &Settings,
+    does: &Does,
+    state: &Arc<WorkerState>,
+    registry: Registry<Effects>,
+    managed: &Managed,
+) {
+    let store = app.engine.store().clone();
+    let worker = Worker::new(registry, app.transport.clone(), Arc::new(app.engine.clone()))
+        .with_clock(move || store.estimated_now())
+        .with_state(Arc::clone(state));
+    let worker = match &managed.events {
+        Some(events) => worker.with_events(events.clone()),
+        None => worker,
+    };
+    let consumers = Consumers::new(app.transport.clone(), Arc::new(worker), Arc::clone(state))
+        .with_multiplier(does.node.prefetch_multiplier);
+    let consumers = match &app.amqp {
+        Some(amqp) => consumers.with_mailbox(amqp.mailbox()),
+        None => consumers,
+    };
+    let own = does.work.takes_tasks().then(|| settings.queues.tasks.clone());
+    let queues = own.into_iter().chain(does.node.queues.clone()).collect();
+    let (ready, stop) = (managed.ready(), app.stop.clone());
+    app.consumers.spawn(async move {
+        ready.await;
+        consumers.run(queues, stop).await;
+    });
+}
+
+fn consume_payments(app: &App, state: &Arc<WorkerState>, managed: &Managed) {
+    let binding = |key: &str| (PAYMENTS_EXCHANGE.to_owned(), key.to_owned());
+    let queue = Queue {
+        name: PAYMENTS_QUEUE.to_owned(),
+        bindings: vec![binding("payment.succeeded"), binding("payment.refunded")],
+        prefetch: PAYMENTS_PREFETCH,
+    };
+    state.queues().consuming(ConsumedQueue {
+        name: PAYMENTS_QUEUE.to_owned(),
+        exchange: PAYMENTS_EXCHANGE.to_owned(),
+        exchange_type: "topic".to_owned(),
+        routing_key: "payment.#".to_owned(),
+        prefetch: PAYMENTS_PREFETCH,
+    });
+    let handler = Arc::new(payments::Consumer {
+        engine: app.engine.clone(),
+    });
+    let (transport, ready, stop) = (app.transport.clone(), managed.ready(), app.stop.clone());
+    app.consumers.spawn(async move {
+        ready.await;
+        transport.consume(queue, handler, stop).await;
+    });
 }
 
 /// Tells the store how this process is, for `waybill status`.
@@ -106,9 +166,4 @@ fn report(app: &App) -> impl Future<Output = ()> + use<> {
             }
         }
     }
-}
-
-fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "host".to_owned(), |name| name.trim().to_owned())
 }

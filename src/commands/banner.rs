@@ -6,8 +6,8 @@ use std::fmt;
 use tracing::info;
 
 use super::Failure;
-use crate::app::read_template;
-use crate::config::{LogFormat, Partners, Settings};
+use crate::app::{Does, Work, read_template};
+use crate::config::{Log, LogFormat, Partners, Settings};
 
 /// One block of lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct Banner {
 
 impl Banner {
     /// Of a process in that role.
-    pub(super) fn of(role: &'static str, settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn of(role: &'static str, settings: &Settings, does: &Does) -> Result<Self, Failure> {
         let partners = match &settings.partners {
             None => "none".to_owned(),
             Some(Partners::Simulator) => "the simulator, in this process".to_owned(),
@@ -38,6 +38,9 @@ impl Banner {
         ];
         if role != "work" {
             rows.insert(2, ("public URL", shown("WAYBILL_PUBLIC_URL")));
+        }
+        if does.work != Work::Nothing {
+            rows.extend(worker(settings, does));
         }
         let made = settings.made.iter().map(|path| path.display().to_string()).collect();
         Ok(Self { role, rows, made })
@@ -64,6 +67,56 @@ impl Banner {
                 }
             }
         }
+    }
+}
+
+/// What Celery's banner tells of a worker.
+fn worker(settings: &Settings, does: &Does) -> Vec<(&'static str, String)> {
+    let node = &does.node;
+    let mut queues = Vec::new();
+    if does.work.takes_tasks() {
+        queues.push(settings.queues.tasks.clone());
+    }
+    queues.extend(node.queues.iter().cloned());
+    if does.work.takes_payments() {
+        queues.push("waybill.payments".to_owned());
+    }
+    let concurrency = match node.autoscale {
+        Some((least, most)) => format!("{least} to {most} tasks at once"),
+        None => format!("{} tasks at once", node.concurrency),
+    };
+    let backend = super::shown(settings, "WAYBILL_RESULT_BACKEND");
+    let events = if node.task_events {
+        "ON"
+    } else {
+        "OFF (enable -E to monitor tasks in this worker)"
+    };
+    vec![
+        ("node", node.name.to_string()),
+        ("queues", queues.join(", ")),
+        ("concurrency", concurrency),
+        (
+            "results",
+            if backend == "not set" {
+                "rpc://".to_owned()
+            } else {
+                backend
+            },
+        ),
+        ("task events", events.to_owned()),
+    ]
+}
+
+/// Which tasks a worker runs, where information is logged: Celery shows them under its banner.
+pub(super) fn show_tasks(tasks: &[String], log: &Log) {
+    let told = tracing::enabled!(tracing::Level::INFO) && !tasks.is_empty();
+    match log.format {
+        LogFormat::Text if told => {
+            let lines: String = tasks.iter().map(|task| format!("  . {task}\n")).collect();
+            eprint!("[tasks]\n{lines}");
+        }
+        LogFormat::Json if told => info!("tasks: {}", tasks.join(", ")),
+        _ => (),
     }
 }
 

@@ -1,35 +1,36 @@
 //! `waybill serve`, `work` and `all`: a process that runs until it is told to stop.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
-use super::Failure;
-use super::banner::Banner;
+use super::banner::{self, Banner};
 use super::failure::{DONE, FORCED};
-use crate::app::{App, Does, Work};
+use super::{Failure, WorkOptions};
+use crate::app::{App, Does};
 use crate::config::{Role, Settings};
 
-/// Runs a process in that role; a worker consumes what `work` says.
-pub(super) async fn run(role: Role, work: Work) -> Result<u8, Failure> {
-    let (name, does) = match role {
-        Role::Serve => (
-            "serve",
-            Does {
-                serve: true,
-                work: Work::Nothing,
-            },
-        ),
-        Role::Work => ("work", Does { serve: false, work }),
-        _ => ("all", Does { serve: true, work }),
+/// Runs a process in that role that does so; a worker may have been given options.
+pub(super) async fn run(role: Role, does: Does, options: Option<&WorkOptions>) -> Result<u8, Failure> {
+    let name = match role {
+        Role::Serve => "serve",
+        Role::Work => "work",
+        _ => "all",
     };
-    let settings = Settings::from_environment(role)?;
+    let mut settings = Settings::from_environment(role)?;
+    if let Some(level) = options.and_then(|options| options.loglevel) {
+        level.filter().clone_into(&mut settings.log.filter);
+    }
     super::logging::start(&settings)?;
     let mut signals = Signals::listen()?;
-    Banner::of(name, &settings)?.show(settings.log.format);
+    Banner::of(name, &settings, &does)?.show(settings.log.format);
+    for said in options.map(WorkOptions::meaningless).unwrap_or_default() {
+        warn!("{said}");
+    }
     let app = tokio::select! {
         app = App::start(&settings, does) => app?,
         () = signals.next() => return Ok(DONE),
     };
+    banner::show_tasks(&app.tasks, &settings.log);
     match app.addr {
         Some(_) => info!("waybill {name} is ready at {}", app.public_url),
         None => info!("waybill {name} is ready"),
@@ -37,6 +38,7 @@ pub(super) async fn run(role: Role, work: Work) -> Result<u8, Failure> {
     let stopped = app.stopped();
     let asked = tokio::select! {
         () = signals.next() => true,
+        () = app.asked.cancelled() => true,
         () = stopped.cancelled() => false,
     };
     if asked {

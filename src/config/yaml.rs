@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value};
 const DEEPEST: usize = 32;
 
 /// Reads one document. A refusal names the line and never what is there.
-pub(super) fn read(text: &str) -> Result<Value, String> {
+pub(crate) fn read(text: &str) -> Result<Value, String> {
     let mut reader = Reader::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| format!("no YAML in line {}", error.marker().line()))?;

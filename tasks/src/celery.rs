@@ -9,6 +9,8 @@
 //! | [`registry`] | tasks with types |
 //! | [`canvas`] | tasks that follow tasks |
 //! | [`results`] | what became of tasks, and where clients find it |
+//! | [`beat`] | sends tasks when their time has come |
+//! | [`consumers`] | the queues of a worker, which come and go |
 //! | [`events`] | what a worker tells whoever watches it |
 //! | [`control`] | what whoever watches it may ask and tell it |
 //! | [`state`] | what a worker knows of itself |
@@ -66,7 +68,9 @@
 //! ```
 
 pub mod amqp;
+pub mod beat;
 pub mod canvas;
+pub mod consumers;
 pub mod control;
 pub mod events;
 pub mod message;

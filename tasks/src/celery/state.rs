@@ -243,6 +243,12 @@ impl WorkerState {
         }
     }
 
+    /// Limits for tasks that have none of their own.
+    pub fn limit_by_default(&self, soft: Option<Duration>, hard: Option<Duration>) {
+        locked(&self.overrides).by_default(soft, hard);
+        self.any_overrides.store(true, Ordering::Release);
+    }
+
     /// At most so many of that task from now on; `None` takes the limit away.
     pub fn limit_rate(&self, task: &str, rate: Option<Rate>) {
         locked(&self.overrides).rate(task, rate);

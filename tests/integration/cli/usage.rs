@@ -8,11 +8,12 @@ use serde_json::{Value as Json, json};
 use super::embedded;
 use crate::support::Place;
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 18] = [
     &["migrate"],
     &["partner-sim"],
     &["serve"],
     &["work"],
+    &["beat"],
     &["all"],
     &["send"],
     &["status"],

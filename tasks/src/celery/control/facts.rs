@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::celery::amqp::NotAnAmqpUrl;
 use crate::celery::events::Software;
+use crate::celery::registry::TaskOptions;
 use crate::celery::state::TaskLimits;
 
 /// What a worker is.
@@ -39,6 +40,29 @@ impl TaskFacts {
         Self {
             name: name.into(),
             ..Self::default()
+        }
+    }
+
+    /// A task of a registry.
+    pub fn of(name: &str, options: &TaskOptions) -> Self {
+        let python = |flag: bool| if flag { "True" } else { "False" }.to_owned();
+        let mut attributes = BTreeMap::from([
+            ("acks_late", python(options.acks_late)),
+            ("acks_on_failure", python(options.acks_on_failure)),
+            ("acks_on_timeout", python(options.acks_on_timeout)),
+            ("ignore_result", python(options.ignore_result)),
+            ("track_started", python(options.track_started)),
+        ]);
+        attributes.extend(options.max_retries.map(|retries| ("max_retries", retries.to_string())));
+        attributes.extend(options.priority.map(|priority| ("priority", priority.to_string())));
+        Self {
+            name: name.to_owned(),
+            limits: TaskLimits {
+                rate: options.rate_limit,
+                soft: options.soft_time_limit,
+                hard: options.time_limit,
+            },
+            attributes,
         }
     }
 

@@ -21,6 +21,7 @@ pub struct TaskLimits {
 pub(super) struct Overrides {
     rates: HashMap<String, Option<Rate>>,
     times: HashMap<String, (Option<Duration>, Option<Duration>)>,
+    usual: (Option<Duration>, Option<Duration>),
 }
 
 impl Overrides {
@@ -32,12 +33,19 @@ impl Overrides {
         self.times.insert(task.to_owned(), (soft, hard));
     }
 
+    pub(super) fn by_default(&mut self, soft: Option<Duration>, hard: Option<Duration>) {
+        self.usual = (soft, hard);
+    }
+
     pub(super) fn over(&self, task: &str, mut own: TaskLimits) -> TaskLimits {
         if let Some(rate) = self.rates.get(task) {
             own.rate = *rate;
         }
         if let Some((soft, hard)) = self.times.get(task) {
             (own.soft, own.hard) = (*soft, *hard);
+        } else {
+            own.soft = own.soft.or(self.usual.0);
+            own.hard = own.hard.or(self.usual.1);
         }
         own
     }
@@ -67,5 +75,10 @@ mod tests {
         };
         assert_eq!(overrides.over("a", own), expected);
         assert_eq!(overrides.over("b", own), own);
+
+        overrides.by_default(Some(Duration::from_secs(9)), Some(Duration::from_secs(10)));
+        assert_eq!(overrides.over("a", own), expected);
+        let usual = overrides.over("b", own);
+        assert_eq!((usual.soft, usual.hard), (Some(Duration::from_secs(9)), own.hard));
     }
 }
