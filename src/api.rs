@@ -18,6 +18,7 @@ mod confirm;
 mod cursor;
 mod events;
 mod graphs;
+mod handover;
 mod headers;
 mod limits;
 mod orders;
@@ -104,6 +105,8 @@ pub fn router(app: App, webhooks: Router) -> Router {
             "/v1/webhook-deliveries/{id}/resend",
             post(webhooks::deliveries::resend_delivery),
         )
+        .route("/code/{token}", get(handover::show_code))
+        .route("/handover/{id}", get(handover::show_handover).post(handover::take_code))
         .route("/confirm/{token}", get(confirm::show_page).post(confirm::take_answer))
         .layer(DefaultBodyLimit::max(body::MAX_BODY))
         .layer(limits::body_deadline())

@@ -133,6 +133,7 @@ impl App {
             default_partner: partners.calls.default_partner().name().to_owned(),
             adapters: partners.adapters.clone(),
             public_url: public_url.clone(),
+            handover_codes: settings.handover_codes,
             local: matches!(settings.broker, Broker::Local),
         };
         let (engine, committer) = Engine::start(store, template, outside, outlet.after_commit()).await?;

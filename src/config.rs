@@ -10,6 +10,7 @@ mod development;
 mod dotenv;
 mod error;
 mod given;
+mod handover;
 mod http;
 mod log;
 mod names;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub queues: Queues,
     /// Where results of tasks are kept; where none is set, they go only where `reply_to` asks.
     pub results: Option<ResultBackend>,
+    /// Whether customers get a code that they say to the courier.
+    pub handover_codes: bool,
     /// How subscribers of outgoing webhooks are reached.
     pub subscribers: Subscribers,
     /// How API tokens are checked. `None` for roles that check none.
@@ -112,6 +115,7 @@ impl Settings {
         let partners = partners::read(&mut reader, role, embedded)?;
         let queues = queues::read(&mut reader)?;
         let results = reader.read("WAYBILL_RESULT_BACKEND")?;
+        let handover_codes = handover::read(&mut reader)?;
         let subscribers = subscribers::read(&mut reader)?;
         let tokens = tokens::read(&mut reader, role, &database, &broker)?;
         let data_keys = data_key::read(&mut reader, role, &database)?;
@@ -126,6 +130,7 @@ impl Settings {
             partners,
             queues,
             results,
+            handover_codes,
             subscribers,
             tokens,
             data_keys,

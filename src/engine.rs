@@ -9,6 +9,7 @@ pub mod confirmation;
 mod core;
 mod deadline;
 mod effect;
+pub mod handover;
 mod keep;
 mod message;
 pub mod orders;

@@ -9,6 +9,7 @@ mod db;
 mod dead;
 mod due;
 mod flush;
+pub mod handover;
 mod leader;
 mod messages;
 mod migrate;

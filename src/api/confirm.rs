@@ -16,7 +16,9 @@ use super::App;
 use super::body::unread;
 use crate::engine::EngineError;
 use crate::engine::confirmation::{ConfirmationView, Received};
-use page::{Language, Page};
+pub(super) use page::{Language, document};
+
+use page::Page;
 
 /// No token is longer.
 const MAX_TOKEN: usize = 128;
@@ -147,6 +149,11 @@ fn unknown(headers: &HeaderMap) -> Response {
 }
 
 fn respond(status: StatusCode, language: Language, page: Page) -> Response {
+    respond_with(status, language, page::render(language, page))
+}
+
+/// A page for people outside: nothing else is loaded, nobody is told where they come from, nothing is kept or indexed.
+pub(super) fn respond_with(status: StatusCode, language: Language, html: String) -> Response {
     let policy =
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     let headers = [
@@ -158,5 +165,5 @@ fn respond(status: StatusCode, language: Language, page: Page) -> Response {
         (header::CONTENT_LANGUAGE, language.as_str()),
         (header::VARY, "Accept-Language"),
     ];
-    (status, headers, Html(page::render(language, page))).into_response()
+    (status, headers, Html(html)).into_response()
 }

@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::views::{AllowedEvent, LastMove};
-use super::{cases, confirm, events, graphs, orders, probes, webhooks};
+use super::{cases, confirm, events, graphs, handover, orders, probes, webhooks};
 
 /// Why a request was not answered with success (RFC 9457). Each `code` is described in `docs/problems.md`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -129,6 +129,9 @@ answers! {
         webhooks::deliveries::list_deliveries,
         webhooks::deliveries::show_delivery,
         webhooks::deliveries::resend_delivery,
+        handover::show_code,
+        handover::show_handover,
+        handover::take_code,
         confirm::show_page,
         confirm::take_answer,
         receive_callback,

@@ -7,6 +7,7 @@ mod confirmation;
 mod description;
 mod events;
 mod graphs;
+mod handover;
 mod lists;
 mod postgres;
 mod probes;

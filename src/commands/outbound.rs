@@ -81,6 +81,7 @@ pub(super) async fn engine(settings: &Settings) -> Result<Engine, Failure> {
         default_partner: String::new(),
         adapters: BTreeMap::new(),
         public_url: String::new(),
+        handover_codes: settings.handover_codes,
         local: matches!(settings.broker, Broker::Local),
     };
     let (engine, _committer) = Engine::start(store, read_template(settings)?, outside, Arc::new(|_, _| {})).await?;

@@ -17,7 +17,7 @@ const fn secret(name: &'static str) -> Setting {
 }
 
 /// Every setting, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 22] = [
+pub(super) const SETTINGS: [Setting; 23] = [
     secret("WAYBILL_DATABASE_URL"),
     secret("WAYBILL_READ_DATABASE_URL"),
     secret("WAYBILL_BROKER_URL"),
@@ -31,6 +31,7 @@ pub(super) const SETTINGS: [Setting; 22] = [
     open("WAYBILL_NOTIFY_TASK"),
     open("WAYBILL_NOTIFY_QUEUE"),
     secret("WAYBILL_RESULT_BACKEND"),
+    open("WAYBILL_HANDOVER_CODE"),
     open("WAYBILL_WEBHOOK_NETWORKS"),
     open("WAYBILL_WEBHOOK_TIMEOUT_SECONDS"),
     open("WAYBILL_JWT_ISSUER"),

@@ -267,6 +267,7 @@ async fn start_with(template: Template, db: &Db, crypt: &Arc<Crypt>, offset: Tim
             ("uber".to_owned(), Adapter::Uber),
         ]
         .into(),
+        handover_codes: false,
         public_url: "http://localhost:8080".to_owned(),
         local,
     };

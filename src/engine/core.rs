@@ -26,6 +26,8 @@ pub struct Outside {
     pub adapters: std::collections::BTreeMap<String, waybill_webhooks::Adapter>,
     /// How customers and partners reach us, without a slash at the end.
     pub public_url: String,
+    /// Customers get a code that they say to the courier.
+    pub handover_codes: bool,
     /// Effects go into the in-process transport, in the transaction that asks for them.
     pub local: bool,
 }

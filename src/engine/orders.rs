@@ -151,11 +151,23 @@ impl Orders for Engine {
         let Some((effect, order_id)) = self.effect_of(effect_id).await? else {
             return Err(Unavailable(format!("effect {effect_id} is not known")));
         };
+        self.confirm_if_handed_over(order_id).await?;
         let (token, expires_at) = self.issue_token(order_id, effect.sequence).await?;
         Ok(ConfirmationLink {
             url: format!("{}/confirm/{token}", self.outside().public_url),
             expires_at,
         })
+    }
+
+    async fn handover_link(&self, effect_id: Uuid) -> Result<Option<ConfirmationLink>, Unavailable> {
+        let Some((effect, order_id)) = self.effect_of(effect_id).await? else {
+            return Ok(None);
+        };
+        let issued = self.issue_code(order_id, effect.sequence).await?;
+        Ok(issued.map(|(token, expires_at)| ConfirmationLink {
+            url: format!("{}/code/{token}", self.outside().public_url),
+            expires_at,
+        }))
     }
 }
 

@@ -111,10 +111,59 @@ impl Crypt {
             .map_err(|_| unopenable())
     }
 
+    /// The code that a customer says to the courier: the same each time it is asked for.
+    pub fn code(&self, order_id: &str, sequence: i64) -> HandoverDigits {
+        self.keys[0].handover_digits(order_id, sequence)
+    }
+
+    /// The codes that our keys make, the newest key's first: after a rotation one of them is the one that was told.
+    pub fn codes(&self, order_id: &str, sequence: i64) -> Vec<HandoverDigits> {
+        let keys = self.keys.iter();
+        keys.map(|key| key.handover_digits(order_id, sequence)).collect()
+    }
+
+    /// What a code that somebody entered would be kept as, under each of our keys.
+    pub fn code_digests(&self, order_id: &str, code: &str) -> Vec<Vec<u8>> {
+        let keys = self.keys.iter();
+        keys.map(|key| key.code_digest(order_id, code).to_vec()).collect()
+    }
+
     /// The customer's confirmation token of an order's transition: the same each time it is asked for, and not to be guessed.
     pub fn token(&self, purpose: &str, order_id: &str, sequence: i64) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.keys[0].key.expose_secret()).expect("any length is a key");
         mac.update(format!("waybill token|{purpose}|{order_id}|{sequence}").as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// Six digits, and what they are kept as.
+pub struct HandoverDigits {
+    /// The digits.
+    pub code: String,
+    /// Keyed, because six digits are found from any other hash.
+    pub digest: [u8; 32],
+}
+
+impl DataKey {
+    fn handover_digits(&self, order_id: &str, sequence: i64) -> HandoverDigits {
+        let bytes = self.mac(&format!("waybill code|{order_id}|{sequence}"));
+        let number = bytes[..8]
+            .iter()
+            .fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+        let code = format!("{:06}", number % 1_000_000);
+        HandoverDigits {
+            digest: self.code_digest(order_id, &code),
+            code,
+        }
+    }
+
+    fn code_digest(&self, order_id: &str, code: &str) -> [u8; 32] {
+        self.mac(&format!("waybill code digest|{order_id}|{code}"))
+    }
+
+    fn mac(&self, text: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret()).expect("any length is a key");
+        mac.update(text.as_bytes());
         mac.finalize().into_bytes().into()
     }
 }

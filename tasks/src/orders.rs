@@ -35,6 +35,11 @@ pub trait Orders: Send + Sync + 'static {
 
     /// Makes (or makes again, the same) the link by which the customer confirms receipt.
     async fn confirmation_link(&self, effect_id: Uuid) -> Result<ConfirmationLink, Unavailable>;
+
+    /// Makes (or makes again, the same) the link to the code that the customer says to the courier; none where codes are off.
+    async fn handover_link(&self, _effect_id: Uuid) -> Result<Option<ConfirmationLink>, Unavailable> {
+        Ok(None)
+    }
 }
 
 /// How an effect begins.

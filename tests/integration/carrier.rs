@@ -171,6 +171,7 @@ async fn open_local(folder: &Path, ahead: TimeDelta) -> Arc<LocalTransport> {
         default_partner: String::new(),
         adapters: BTreeMap::new(),
         public_url: String::new(),
+        handover_codes: false,
         local: true,
     };
     let (outlet, _nobody_publishes) = Outlet::new();

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, header};
 
 /// A language that the page speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Language {
+pub(in crate::api) enum Language {
     English,
     German,
     French,
@@ -12,15 +12,15 @@ pub(super) enum Language {
 }
 
 impl Language {
-    const ALL: [Self; 4] = [Self::English, Self::German, Self::French, Self::Spanish];
+    pub(in crate::api) const ALL: [Self; 4] = [Self::English, Self::German, Self::French, Self::Spanish];
 
     /// The language of a locale such as `de-AT`; where it is none of ours, the one that the browser prefers.
-    pub(super) fn of(locale: &str, headers: &HeaderMap) -> Self {
+    pub(in crate::api) fn of(locale: &str, headers: &HeaderMap) -> Self {
         Self::known(locale).unwrap_or_else(|| Self::accepted(headers))
     }
 
     /// The first language of ours that a browser names; what it prefers less counts less only by its place.
-    pub(super) fn accepted(headers: &HeaderMap) -> Self {
+    pub(in crate::api) fn accepted(headers: &HeaderMap) -> Self {
         let named = headers
             .get(header::ACCEPT_LANGUAGE)
             .and_then(|value| value.to_str().ok())
@@ -32,7 +32,7 @@ impl Language {
             .unwrap_or(Self::English)
     }
 
-    pub(super) fn as_str(self) -> &'static str {
+    pub(in crate::api) fn as_str(self) -> &'static str {
         match self {
             Self::English => "en",
             Self::German => "de",
@@ -119,7 +119,10 @@ main{max-width:30rem;margin:0 auto;padding:3rem 1.5rem}\
 h1{font-size:1.5rem;font-weight:600}\
 form{display:grid;grid-template-columns:1fr 1fr;gap:1rem;margin-top:2rem}\
 button{font:inherit;padding:1rem;min-height:3.5rem;border:2px solid #1c1c1a;border-radius:.5rem;background:#fff;color:inherit;cursor:pointer}\
-button:focus-visible{outline:3px solid #0b57d0;outline-offset:2px}";
+button:focus-visible,input:focus-visible{outline:3px solid #0b57d0;outline-offset:2px}\
+form.entry{grid-template-columns:1fr}\
+input{font:inherit;font-size:1.6rem;letter-spacing:.3em;padding:.75rem;border:2px solid #1c1c1a;border-radius:.5rem;min-width:0}\
+p.code{font-size:3rem;font-weight:600;letter-spacing:.2em;margin:1rem 0}";
 
 /// The page as HTML. Everything in it is written here, so there is nothing to escape.
 pub(super) fn render(language: Language, page: Page) -> String {
@@ -140,13 +143,17 @@ pub(super) fn render(language: Language, page: Page) -> String {
         ),
         _ => String::new(),
     };
+    document(language, texts.question, &format!("<h1 id=\"said\">{said}</h1>{form}"))
+}
+
+/// A whole page around what it says. Nothing of it comes from elsewhere.
+pub(in crate::api) fn document(language: Language, title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"robots\" content=\"noindex\"><meta name=\"referrer\" content=\"no-referrer\"><title>{}</title><style>{STYLE}</style></head>\
-         <body><main><h1 id=\"said\">{said}</h1>{form}</main></body></html>\n",
+         <meta name=\"robots\" content=\"noindex\"><meta name=\"referrer\" content=\"no-referrer\"><title>{title}</title>\
+         <style>{STYLE}</style></head><body><main>{body}</main></body></html>\n",
         language.as_str(),
-        texts.question,
     )
 }
 

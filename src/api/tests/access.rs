@@ -20,7 +20,7 @@ const CALLERS: [Option<(Role, &str)>; 5] = [
 ];
 
 /// Each route with the status that each caller gets, in their order.
-const MATRIX: [(&str, &str, [u16; 5]); 28] = [
+const MATRIX: [(&str, &str, [u16; 5]); 31] = [
     ("GET", "/v1/delivery-orders", [401, 403, 403, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}", [401, 200, 404, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}/log", [401, 200, 404, 200, 200]),
@@ -54,6 +54,9 @@ const MATRIX: [(&str, &str, [u16; 5]); 28] = [
     ),
     ("GET", "/v1/webhook-deliveries/{id}", [401, 403, 403, 200, 200]),
     ("POST", "/v1/webhook-deliveries/{id}/resend", [401, 403, 403, 200, 200]),
+    ("GET", "/code/{token}", [200; 5]),
+    ("GET", "/handover/{id}", [200; 5]),
+    ("POST", "/handover/{id}", [422; 5]),
     ("GET", "/confirm/{token}", [200; 5]),
     ("POST", "/confirm/{token}", [200; 5]),
     ("POST", "/webhooks/{partner}", [401; 5]),
@@ -176,6 +179,8 @@ async fn fill(world: &World, route: &str, ordering: &str) -> String {
         route if !route.contains('{') => String::new(),
         _ if case => world.case(ordering).await.to_string(),
         route if route.starts_with("/v1/webhook-") => subscribed(world, route).await,
+        route if route.starts_with("/code/") => return world.code_page(ordering).await.1,
+        route if route.starts_with("/handover/") => world.code_page(ordering).await.0.to_string(),
         route if route.starts_with("/confirm/") => {
             return world.link(ordering, "en").await.1;
         }

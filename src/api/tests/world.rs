@@ -98,6 +98,7 @@ async fn start(db: &Db, crypt: &Arc<Crypt>, offset: TimeDelta) -> Engine {
             ("uber".to_owned(), Adapter::Uber),
         ]
         .into(),
+        handover_codes: true,
         public_url: "http://localhost:8080".to_owned(),
         local: true,
     };
@@ -264,6 +265,18 @@ impl World {
             .find(|case| case.order_id == Some(id))
             .expect("the case is open")
             .case_id
+    }
+
+    /// An order under way, and the way of the page that shows the customer the code for the courier.
+    pub(crate) async fn code_page(&self, ordering: &str) -> (OrderId, String) {
+        let id = self.order(ordering).await;
+        let number = json!({ "partner_order_number": format!("N-{ordering}") });
+        self.move_on(id, "PARTNER_PICKED_UP", number).await;
+        let effect = effect_id(id, 2, "notify_customer");
+        let link = self.engine.handover_link(effect).await.expect("the store answers");
+        let url = link.expect("codes are on").url;
+        let way = url.strip_prefix("http://localhost:8080");
+        (id, way.expect("links begin with the public URL").to_owned())
     }
 
     /// The way of a customer's link, for an order that was delivered.

@@ -71,6 +71,7 @@ impl Bench {
             queue: "waybill".to_owned(),
             default_partner: "standard".to_owned(),
             adapters: [].into(),
+            handover_codes: false,
             public_url: "http://localhost:8080".to_owned(),
             local: false,
         };

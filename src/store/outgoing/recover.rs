@@ -29,12 +29,12 @@ impl Store {
     pub async fn recover(&self, endpoint: Uuid, since: DateTime<Utc>) -> Result<Option<Recovered>, DbError> {
         let mut events = 0;
         while events < MOST {
+            let now = self.now().await?;
             let mut tx = self.db.tx().await?;
             let Some(filter) = active_filter(&mut tx, endpoint).await? else {
                 tx.rollback().await?;
                 return Ok(None);
             };
-            let now = self.now().await?;
             let missing = missing(&mut tx, endpoint, &filter, since).await?;
             let count = i64::try_from(missing.len()).unwrap_or(STEP);
             ask(&mut tx, endpoint, &missing, now).await?;

@@ -20,9 +20,13 @@ impl Task<Effects> for NotifyCustomer {
         let Some(work) = effects.begin(self.0).await? else {
             return Ok(ended_before());
         };
-        let finish = effects
-            .hand_over(&work, notice(effects, &work, &kind(&work), None))
-            .await;
+        let kind = kind(&work);
+        // The link is derived, so a second run sends the same one.
+        let link = match kind.as_str() {
+            "picked_up" => effects.orders.handover_link(work.effect_id).await?,
+            _ => None,
+        };
+        let finish = effects.hand_over(&work, notice(effects, &work, &kind, link)).await;
         effects.finish(&work, finish).await
     }
 }
