@@ -4,6 +4,7 @@ mod beat;
 mod node;
 mod open;
 mod partners;
+mod results;
 mod serve;
 mod work;
 
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use waybill_tasks::celery::amqp::{AmqpOptions, AmqpTransport};
+use waybill_tasks::celery::results::ResultBackend;
 use waybill_tasks::celery::transport::Transport;
 
 use crate::api::server;
@@ -99,6 +101,7 @@ pub struct App {
     pub tasks: Vec<String>,
     /// Is cancelled when remote control asks the process to end.
     pub asked: CancellationToken,
+    results: Option<Arc<dyn ResultBackend>>,
     stop: CancellationToken,
     relay_stop: CancellationToken,
     consumers: TaskTracker,
@@ -156,6 +159,7 @@ impl App {
             told: outlet.told.clone(),
             tasks: Vec::new(),
             asked: CancellationToken::new(),
+            results: results::open(settings)?,
             stop: CancellationToken::new(),
             relay_stop: CancellationToken::new(),
             consumers: TaskTracker::new(),

@@ -2,6 +2,7 @@
 
 mod audit;
 mod cases;
+mod celery_results;
 mod chain;
 pub mod committer;
 mod crypt;
@@ -35,6 +36,7 @@ use waybill_domain::OrderId;
 
 pub use audit::{Audit, Finding};
 pub use cases::CaseFilter;
+pub use celery_results::{CeleryResults, NotAResultUrl};
 pub use chain::digest;
 pub use crypt::{Crypt, CryptError, DataKey, Place};
 pub use db::{Db, DbError};

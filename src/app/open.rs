@@ -51,6 +51,9 @@ pub enum OpenError {
     /// A schedule cannot be sent as it is written.
     #[error("the schedule {0}")]
     Schedule(String),
+    /// Results cannot be kept as configured.
+    #[error("WAYBILL_RESULT_BACKEND: {0}")]
+    Results(String),
     /// API tokens cannot be checked as configured.
     #[error("{0}")]
     Tokens(String),

@@ -16,8 +16,8 @@ use waybill_tasks::celery::worker::Worker;
 use waybill_tasks::effects::{Effects, OutsideNames, register};
 
 use super::node::hostname;
-use super::{App, Does, Node, Work};
-use crate::config::{ResultBackend, Settings};
+use super::{App, Does, Node, Work, results};
+use crate::config::Settings;
 use crate::payments;
 use manage::Managed;
 
@@ -50,12 +50,6 @@ pub(super) async fn start(app: &mut App, settings: &Settings, does: &Does) {
     consume_tasks(app, settings, does, &state, registry, &managed);
     if does.work.takes_payments() {
         consume_payments(app, &state, &managed);
-    }
-    if matches!(
-        settings.results,
-        Some(ResultBackend::Database(_) | ResultBackend::Redis(_))
-    ) {
-        warn!("WAYBILL_RESULT_BACKEND: results go over rpc:// to whoever asks for them, and nowhere else yet");
     }
     app.background.spawn(report(app));
 }
@@ -103,6 +97,7 @@ fn consume_tasks(
         Some(events) => worker.with_events(events.clone()),
         None => worker,
     };
+    let worker = results::follow(app, settings, worker);
     let consumers = Consumers::new(app.transport.clone(), Arc::new(worker), Arc::clone(state))
         .with_multiplier(does.node.prefetch_multiplier);
     let consumers = match &app.amqp {

@@ -104,14 +104,14 @@ impl CanvasError {
 pub struct Canvas {
     transport: Arc<dyn Transport>,
     backend: Option<Arc<dyn ResultBackend>>,
-    default_queue: String,
+    default_queue: Arc<str>,
     clock: Clock,
 }
 
 impl Canvas {
     /// What names no queue goes to the default one. Without a backend chords cannot start, and a chain that breaks tells only
     /// those who wait over `rpc://`.
-    pub fn new(transport: Arc<dyn Transport>, default_queue: impl Into<String>) -> Self {
+    pub fn new(transport: Arc<dyn Transport>, default_queue: impl Into<Arc<str>>) -> Self {
         Self {
             transport,
             backend: None,

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info, info_span, warn};
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, builtins};
 use super::events::{EventSender, TaskEvent};
 use super::protocol::{Accept, Request};
 use super::registry::{Exception, Registry, Scope};
@@ -48,6 +48,8 @@ pub struct Worker<C> {
     keeper: Arc<dyn Keeper>,
     backend: Option<Arc<dyn ResultBackend>>,
     canvas: Arc<Canvas>,
+    /// The same, for the builtin tasks.
+    shared: builtins::Shared,
     events: Option<EventSender>,
     state: Arc<WorkerState>,
     accept: Accept,
@@ -60,9 +62,12 @@ impl<C: Send + Sync + 'static> Worker<C> {
     /// Results go out over the transport; what cannot run now, or ever, goes to the keeper. As many tasks run at once as the
     /// transport has in hand.
     pub fn new(registry: Registry<C>, transport: Arc<dyn Transport>, keeper: Arc<dyn Keeper>) -> Self {
+        let canvas = Arc::new(Canvas::new(Arc::clone(&transport), "celery"));
+        let shared = builtins::Shared::new(Arc::clone(&canvas));
         Self {
-            registry,
-            canvas: Arc::new(Canvas::new(Arc::clone(&transport), "celery")),
+            registry: builtins::register(registry, &shared),
+            canvas,
+            shared,
             transport,
             keeper,
             backend: None,
@@ -79,19 +84,20 @@ impl<C: Send + Sync + 'static> Worker<C> {
     pub fn with_clock(mut self, clock: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         let clock: Clock = Arc::new(clock);
         self.clock = Arc::clone(&clock);
-        self.canvas = Arc::new(Arc::unwrap_or_clone(self.canvas).with_clock(move || clock()));
-        self
+        let canvas = Canvas::clone(&self.canvas).with_clock(move || clock());
+        self.with_canvas(Arc::new(canvas))
     }
 
     /// Stores results, beside sending them to whoever asks, and counts chords by them.
     pub fn with_results(mut self, backend: Arc<dyn ResultBackend>) -> Self {
-        self.canvas = Arc::new(Arc::unwrap_or_clone(self.canvas).with_results(Arc::clone(&backend)));
+        let canvas = Canvas::clone(&self.canvas).with_results(Arc::clone(&backend));
         self.backend = Some(backend);
-        self
+        self.with_canvas(Arc::new(canvas))
     }
 
     /// Sends what follows tasks by another canvas than one of its own, whose default queue is `celery`.
     pub fn with_canvas(mut self, canvas: Arc<Canvas>) -> Self {
+        self.shared.replace(Arc::clone(&canvas));
         self.canvas = canvas;
         self
     }

@@ -2,7 +2,7 @@
 
 mod unlock;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Map, Value};
 
@@ -11,9 +11,29 @@ use super::{Canvas, CanvasError, chunks};
 use crate::celery::registry::{Call, Registry, TaskError, TaskOptions};
 use crate::celery::results::Exception;
 
+/// The canvas that builtin tasks send with. A worker that is given another one puts it in here.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<RwLock<Arc<Canvas>>>);
+
+impl Shared {
+    /// With this one to begin with.
+    pub fn new(canvas: Arc<Canvas>) -> Self {
+        Self(Arc::new(RwLock::new(canvas)))
+    }
+
+    /// Another one from now on.
+    pub fn replace(&self, canvas: Arc<Canvas>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = canvas;
+    }
+
+    fn get(&self) -> Arc<Canvas> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Adds the builtin tasks to a registry: `celery.chord_unlock`, `backend_cleanup`, `accumulate`, `map`, `starmap`, `chunks`,
 /// `group`, `chain` and `chord`.
-pub fn register<C: Send + Sync + 'static>(registry: Registry<C>, canvas: &Arc<Canvas>) -> Registry<C> {
+pub fn register<C: Send + Sync + 'static>(registry: Registry<C>, canvas: &Shared) -> Registry<C> {
     let options = TaskOptions::default();
     let unlocking = TaskOptions {
         ignore_result: true,
@@ -38,9 +58,9 @@ pub fn register<C: Send + Sync + 'static>(registry: Registry<C>, canvas: &Arc<Ca
             Err(failed("NotImplementedError", "chain is not a real task"))
         });
     let with = |work: Work<C>| {
-        let canvas = Arc::clone(canvas);
+        let canvas = canvas.clone();
         move |call: Call<C>| {
-            let canvas = Arc::clone(&canvas);
+            let canvas = canvas.get();
             async move { work(canvas, call).await }
         }
     };

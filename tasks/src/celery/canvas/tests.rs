@@ -1,3 +1,4 @@
+mod builtin;
 mod following;
 mod likeness;
 mod world;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::job::Job;
 use super::{Unstored, Worker};
 use crate::celery::canvas::CanvasError;
+use crate::celery::protocol::Request;
 use crate::celery::registry::Exception;
 use crate::celery::results::{State, TaskResult};
 
@@ -36,6 +37,17 @@ impl<C: Send + Sync + 'static> Worker<C> {
         state: State,
     ) -> Result<(), Unstored> {
         Ok(self.canvas.failed(&job.request, exception, state).await?)
+    }
+
+    /// The same for a task that never came to run.
+    pub(super) async fn follow_refusal(
+        &self,
+        request: &Request,
+        exception: &Exception,
+        result: &TaskResult,
+    ) -> Result<(), Unstored> {
+        self.canvas.stored(request, result).await?;
+        Ok(self.canvas.failed(request, exception, State::Failure).await?)
     }
 }
 

@@ -31,15 +31,14 @@ impl<C: Send + Sync + 'static> Worker<C> {
         self.set_aside(delivery, rejected).await?;
         let exception = Exception::celery("NotRegistered", request.task.as_str());
         metrics::counter!("tasks_total", "task" => "unknown", "outcome" => "FAILURE").increment(1);
-        if request.ignore_result == Some(true) {
-            return Ok(());
-        }
         let result = self.raised(request, State::Failure, &exception);
-        self.store(&result).await?;
-        if let Some(address) = ReplyAddress::of(request) {
-            self.reply(address, &result).await;
+        if request.ignore_result != Some(true) {
+            self.store(&result).await?;
+            if let Some(address) = ReplyAddress::of(request) {
+                self.reply(address, &result).await;
+            }
         }
-        Ok(())
+        self.follow_refusal(request, &exception, &result).await
     }
 
     /// Without a request: only the id, and the queue that the message names for answers.

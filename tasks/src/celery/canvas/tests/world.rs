@@ -12,7 +12,7 @@ use super::*;
 use crate::celery::message::Message;
 use crate::celery::protocol::Signature;
 use crate::celery::results::{ChordClaim, ChordCounter, ChordPart, ChordProgress, ChordStart, State, TaskResult};
-use crate::celery::transport::{Handler, Health, Queue};
+use crate::celery::transport::{Delivery, Handler, Health, KeepError, Keeper, Queue, Rejected};
 
 #[derive(Default)]
 pub(super) struct World {
@@ -174,4 +174,20 @@ impl ChordCounter for World {
 /// A task's end.
 pub(super) fn ended(request: &Request, state: State, result: Value) -> TaskResult {
     TaskResult::new(&request.id, state, result, Utc::now()).of(request)
+}
+
+#[async_trait]
+impl Keeper for World {
+    async fn quarantine(&self, rejected: Rejected) -> Result<(), KeepError> {
+        self.note(format!("quarantine {}", rejected.reason));
+        Ok(())
+    }
+
+    async fn park(&self, delivery: &Delivery, _until: chrono::DateTime<Utc>) -> Result<(), KeepError> {
+        self.note(format!(
+            "park {}",
+            delivery.message.headers["retries"].as_text().unwrap_or("again")
+        ));
+        Ok(())
+    }
 }

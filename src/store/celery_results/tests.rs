@@ -1,0 +1,180 @@
+use serde_json::json;
+use sqlx::Executor as _;
+use uuid::Uuid;
+use waybill_tasks::celery::results::Exception;
+
+use super::*;
+
+/// Celery's tables in a database of their own.
+async fn results(query: &str) -> (CeleryResults, PgPool) {
+    let url = std::env::var("WAYBILL_TEST_POSTGRES_URL").expect("run `make test`, which starts the services");
+    let name = format!("celery_{}", Uuid::new_v4().simple());
+    let admin = PgPool::connect(&url).await.unwrap();
+    admin
+        .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .await
+        .unwrap();
+    admin.close().await;
+    let options = PgConnectOptions::from_str(&url).unwrap().database(&name);
+    let mut url = Url::parse(&url).unwrap();
+    url.set_path(&name);
+    url.set_query(Some(query).filter(|query| !query.is_empty()));
+    let results = CeleryResults::open(&SecretString::from(url.to_string())).unwrap();
+    (results, PgPool::connect_lazy_with(options))
+}
+
+fn success(id: &str, value: Value) -> TaskResult {
+    let mut result = TaskResult::new(id, State::Success, value, Utc::now());
+    result.date_done = result
+        .date_done
+        .and_then(|at| DateTime::from_timestamp_micros(at.timestamp_micros()));
+    result.with_children(vec![ResultTree::task("child").to_value()])
+}
+
+async fn one(results: &CeleryResults, id: &str) -> Option<TaskResult> {
+    results.load(&[id.to_owned()]).await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn what_was_stored_is_loaded_in_the_order_asked_for() {
+    for query in ["", "result_encoding=pickle"] {
+        let (results, _) = results(query).await;
+        let first = success("1", json!({"a": [1, 2.5, null, "ü"]}));
+        let failed = TaskResult::raised(
+            "2",
+            State::Failure,
+            &Exception::builtin("ValueError", "boom"),
+            Utc::now(),
+        );
+
+        results.store(&first).await.unwrap();
+        results.store(&failed).await.unwrap();
+
+        let ids = ["2", "none", "1"].map(str::to_owned);
+        let loaded = results.load(&ids).await.unwrap();
+        assert_eq!(
+            loaded[0].as_ref().unwrap().exception().unwrap().repr(),
+            "ValueError('boom')"
+        );
+        assert_eq!(
+            loaded[0].as_ref().unwrap().traceback.as_deref(),
+            Some("ValueError: boom\n")
+        );
+        assert_eq!(loaded[1], None);
+        assert_eq!(loaded[2], Some(first));
+    }
+}
+
+#[tokio::test]
+async fn a_success_stays_and_everything_else_is_written_over() {
+    let (results, _) = results("").await;
+    let started = TaskResult::new("1", State::Started, json!({"pid": 1}), Utc::now());
+    results.store(&started).await.unwrap();
+    assert_eq!(one(&results, "1").await.unwrap().date_done, None);
+
+    results.store(&success("1", json!(1))).await.unwrap();
+    results.store(&success("1", json!(2))).await.unwrap();
+    results.store(&started).await.unwrap();
+
+    assert_eq!(
+        one(&results, "1").await,
+        Some(TaskResult {
+            result: json!(1),
+            ..one(&results, "1").await.unwrap()
+        })
+    );
+    assert_eq!(one(&results, "1").await.unwrap().state, State::Success);
+}
+
+#[tokio::test]
+async fn older_tables_get_the_columns_they_lack_and_older_rows_are_read() {
+    let (results, pool) = results("").await;
+    for statement in [
+        "CREATE SEQUENCE task_id_sequence",
+        "CREATE TABLE celery_taskmeta (id INTEGER PRIMARY KEY, task_id VARCHAR(155) UNIQUE, status VARCHAR(50), result BYTEA,
+         date_done TIMESTAMP, traceback TEXT)",
+        // {"a": (1, [2])}, protocol 4, as Celery 5.6 writes it; then NULL, as a producer's own SQL may leave it.
+        r"INSERT INTO celery_taskmeta VALUES (nextval('task_id_sequence'), 'old', 'SUCCESS', '\x80049511000000000000007d948c0161944b015d944b02618694732e')",
+        "INSERT INTO celery_taskmeta VALUES (nextval('task_id_sequence'), 'bare', 'SUCCESS', NULL)",
+    ] {
+        pool.execute(statement).await.unwrap();
+    }
+
+    assert_eq!(one(&results, "old").await.unwrap().result, json!({"a": [1, [2]]}));
+    assert_eq!(one(&results, "bare").await.unwrap().result, Value::Null);
+    results.store(&success("new", json!(1))).await.unwrap();
+    assert_eq!(one(&results, "new").await.unwrap().children.len(), 1);
+}
+
+#[tokio::test]
+async fn workers_that_start_together_make_the_tables_once() {
+    let (first, pool) = results("").await;
+    let others: Vec<_> = (0..4).map(|_| make_tables(&pool)).collect();
+
+    let made = futures_util::future::join_all(others).await;
+
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    first.store(&success("1", json!(1))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_keeps_its_shape() {
+    for query in ["", "result_encoding=pickle"] {
+        let (results, _) = results(query).await;
+        let shape = ResultTree::group("g", vec![ResultTree::task("1"), ResultTree::group("h", vec![])]);
+
+        results.save_group(&shape).await.unwrap();
+        results.save_group(&shape).await.unwrap();
+
+        assert_eq!(results.load_group("g").await.unwrap(), Some(shape));
+        assert_eq!(results.load_group("other").await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_is_deleted() {
+    let (results, _) = results("").await;
+    let old = TaskResult {
+        date_done: Some(Utc::now() - TimeDelta::hours(25)),
+        ..success("old", json!(1))
+    };
+    let fresh = TaskResult {
+        date_done: Some(Utc::now() - TimeDelta::hours(23)),
+        ..success("fresh", json!(1))
+    };
+    results.store(&old).await.unwrap();
+    results.store(&fresh).await.unwrap();
+
+    assert_eq!(results.forget_expired().await, Ok(1));
+
+    assert_eq!(
+        (one(&results, "old").await, one(&results, "fresh").await.is_some()),
+        (None, true)
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_and_who_does_not_answer_is_away() {
+    let (results, _) = results("").await;
+    let long = success(&"x".repeat(200), json!(1));
+    assert!(matches!(results.store(&long).await, Err(ResultError::Refused(_))));
+    let away = CeleryResults::open(&SecretString::from("postgresql://nobody@127.0.0.1:1/none")).unwrap();
+    assert!(matches!(
+        away.store(&success("1", json!(1))).await,
+        Err(ResultError::Away(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_url_says_how_values_are_written_and_hides_its_password() {
+    let open = |url: &str| CeleryResults::open(&SecretString::from(url));
+
+    let results = open("postgresql://me:secret@db/app?sslmode=disable&result_encoding=pickle").unwrap();
+
+    assert_eq!(results.encoding, Encoding::Pickle);
+    assert_eq!(results.as_uri(), "db+postgresql://me:**@db/app?sslmode=disable");
+    assert_eq!(
+        open("postgresql://db/app?result_encoding=yaml").unwrap_err(),
+        NotAResultUrl
+    );
+}
