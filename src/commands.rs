@@ -175,7 +175,7 @@ async fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::All => process::run(Role::All, Does::usual(true, Work::Everything), None).await?,
         Command::Beat(options) => beat::run(&options).await?,
         Command::Migrate => migrate::run(&mut out).await?,
-        Command::Graph(command) => graph::run(&command, &mut out)?,
+        Command::Graph(command) => graph::run(&command, &mut out).await?,
         Command::Config(command) => config::run(&command, &mut out)?,
         Command::Send(options) => send::run(&options, &mut out).await?,
         Command::Status(options) => status::run(&options, &mut out).await?,

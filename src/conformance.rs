@@ -1,5 +1,6 @@
 //! One suite for both databases: what the engine promises, and what the constraints refuse when something goes around it.
 
+mod activations;
 mod callbacks;
 mod constraints;
 mod effects;

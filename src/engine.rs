@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use waybill_domain::{GraphVersion, OrderId};
 
 use crate::store::committer::{AfterCommit, CommitError, Committer};
-use crate::store::{DbError, Store};
+use crate::store::{Activation, DbError, Store};
 use crate::template::Template;
 
 pub use apply::{Answer, Report};
@@ -104,6 +104,7 @@ impl Engine {
         }
         for published in template.published() {
             let graph = published.graph();
+            store.know(graph.clone());
             let (machine, version) = (graph.machine().to_string(), graph.version());
             let document = serde_json::from_str(published.canonical_json()).unwrap_or(Json::Null);
             let kept = store
@@ -119,6 +120,14 @@ impl Engine {
                 });
             }
         }
+        for routing in template.routings() {
+            let activation = Activation {
+                revision: routing.revision,
+                shares: routing.active.clone(),
+            };
+            store.follow(&routing.machine, activation).await?;
+        }
+        store.learn_all(MACHINE).await?;
         let (committer, task) = Committer::start(store.clone(), after);
         Ok((
             Self {
@@ -160,7 +169,7 @@ impl Engine {
 
     /// The graph that an order is pinned to.
     pub fn graph_of(&self, version: GraphVersion) -> Option<Arc<waybill_domain::Graph>> {
-        self.core.graph(version).cloned()
+        self.core.graph(version)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The operator commands `graph check`, `lock`, `show`, `diff` and `diagram`, without their command line.
+//! The operator commands below `graph`, without their command line.
 //!
 //! They write to `out` what belongs on standard output and answer a verdict; `main` turns that into an exit code: good 0,
 //! bad 1, an error 2.
@@ -6,6 +6,7 @@
 mod difference;
 mod gate;
 mod table;
+mod versions;
 mod view;
 
 use std::io::{self, Write};
@@ -14,10 +15,12 @@ use std::path::Path;
 use waybill_domain::{Graph, GraphVersion, MOST_WAYS};
 
 use crate::diagram::{self, Format};
+use crate::store::DbError;
 use crate::template::{LOCK_NAME, Lock, LockError, MACHINES, Published, Template, TemplateError};
 
 pub use difference::{Painting, diff};
 pub use gate::gate;
+pub use versions::{activate, publish, retire, versions};
 pub use view::{DeadlineView, EdgeView, GraphView, StateView};
 
 /// What a command found.
@@ -56,6 +59,9 @@ pub enum GraphCommandError {
     /// The lock file cannot be read.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] DbError),
     /// Only some formats have room for two versions.
     #[error("a difference is drawn as svg or mermaid")]
     NotDrawable,

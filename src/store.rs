@@ -1,5 +1,6 @@
 //! The store: what must survive a crash, on PostgreSQL or SQLite. All SQL of Waybill is in here.
 
+mod activations;
 mod audit;
 mod cases;
 mod celery_results;
@@ -10,6 +11,7 @@ mod db;
 mod dead;
 mod due;
 mod flush;
+mod graphs;
 pub mod handover;
 mod leader;
 mod messages;
@@ -34,6 +36,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 use waybill_domain::OrderId;
 
+pub use activations::{Activated, Activation, Retirement};
 pub use audit::{Audit, Finding};
 pub use cases::CaseFilter;
 pub use celery_results::{CeleryResults, NotAResultUrl};
@@ -42,6 +45,7 @@ pub use crypt::{Crypt, CryptError, DataKey, Place};
 pub use db::{Db, DbError};
 pub use dead::DeadFilter;
 pub use due::{DueDeadline, Lag};
+pub use graphs::{Unreadable, read_graph};
 pub use leader::Leadership;
 pub use migrate::MigrateError;
 pub use orders::{LogEntry, OrderFilter, Stored};
@@ -64,6 +68,7 @@ pub struct Store {
     crypt: Arc<Crypt>,
     clock: Arc<RwLock<ClockSample>>,
     offset: TimeDelta,
+    graphs: graphs::Known,
 }
 
 /// The database's clock, read once in a while and carried on by a clock that never jumps.
@@ -96,6 +101,7 @@ impl Store {
             crypt,
             clock: Arc::new(RwLock::new(sample)),
             offset,
+            graphs: graphs::Known::default(),
         })
     }
 

@@ -22,7 +22,7 @@ use waybill_domain::{Graph, GraphVersion, MachineName, OrderId};
 pub use fault::{Fault, Position, TemplateError, TemplateRule};
 pub use lock::{LOCK_NAME, Lock, LockError};
 pub use published::Published;
-pub use routing::{Routing, Share};
+pub use routing::{Routing, Share, choose};
 
 /// The template of delivery orders that this program was built with.
 pub const SHIPPED: &str = include_str!("../cloudformation/delivery-graph.yaml");
@@ -156,6 +156,11 @@ impl Template {
     /// Which versions of a machine live, and which new orders are born with.
     pub fn routing(&self, machine: &str) -> Option<&Routing> {
         self.routings.get(machine)
+    }
+
+    /// The routings of all machines.
+    pub fn routings(&self) -> impl Iterator<Item = &Routing> {
+        self.routings.values()
     }
 
     /// The version that the order of that id is born with: always the same while the routing stays.

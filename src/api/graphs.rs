@@ -92,6 +92,24 @@ pub(super) struct GraphView {
     document: Value,
 }
 
+/// Where new orders go: what was activated last, else what the template says.
+async fn routing_of(app: &App, machine: &str) -> Result<Option<RoutingView>, Problem> {
+    let store = app.engine.store();
+    let Some(activation) = store.activation(machine).await? else {
+        return Ok(app.engine.template().routing(machine).map(RoutingView::from));
+    };
+    let versions = store.published_versions(machine).await?.into_iter();
+    let live = versions
+        .filter(|(.., is_retired)| !is_retired)
+        .map(|(version, ..)| version);
+    Ok(Some(RoutingView::from(&Routing {
+        machine: machine.to_owned(),
+        revision: activation.revision,
+        live: live.collect(),
+        active: activation.shares,
+    })))
+}
+
 /// Machines, their versions and how many orders are where.
 #[utoipa::path(
     get, path = "/v1/graphs", tag = "graphs", security(("token" = ["operator"])),
@@ -109,12 +127,15 @@ pub(super) async fn list_graphs(State(app): State<App>, caller: Caller) -> Resul
         });
         view.counts.extend(state.map(|state| (state, count)));
     }
-    let items = machines.into_iter().map(|(machine, versions)| MachineView {
-        routing: app.engine.template().routing(&machine).map(RoutingView::from),
-        versions: versions.into_values().collect(),
-        machine,
-    });
-    Ok(Json(GraphList { items: items.collect() }))
+    let mut items = Vec::new();
+    for (machine, versions) in machines {
+        items.push(MachineView {
+            routing: routing_of(&app, &machine).await?,
+            versions: versions.into_values().collect(),
+            machine,
+        });
+    }
+    Ok(Json(GraphList { items }))
 }
 
 /// One version of a graph: JSON, or a diagram by `Accept`.
@@ -164,7 +185,7 @@ pub(super) async fn show_graph(
             Ok(Json(GraphView {
                 version: version.0,
                 sha256: template.sha256(&machine, version).unwrap_or_default().to_owned(),
-                routing: template.routing(&machine).map(RoutingView::from),
+                routing: routing_of(&app, &machine).await?,
                 counts: here
                     .filter_map(|(_, _, _, state, count)| Some((state?, count)))
                     .collect(),

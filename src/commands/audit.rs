@@ -10,6 +10,7 @@ use super::failure::{BAD, DONE};
 use super::{Failure, logging, table};
 use crate::app::{open_store, read_template};
 use crate::config::{Role, Settings};
+use crate::engine::MACHINE;
 use crate::store::Audit;
 
 /// `waybill audit …`.
@@ -39,7 +40,15 @@ pub(super) async fn run(command: &AuditCommand, out: &mut dyn Write) -> Result<u
     let store = open_store(&settings, false).await?;
     let total: i64 = store.count_states().await?.iter().map(|(_, count)| count).sum();
     let watched = !quiet && io::stderr().is_terminal();
-    let graphs = |machine: &str, version: u32| template.graph(machine, GraphVersion(version)).cloned();
+    // An order may be pinned to a version that is only in the database.
+    store.learn_all(MACHINE).await?;
+    let graphs = |machine: &str, version: u32| {
+        let version = GraphVersion(version);
+        template
+            .graph(machine, version)
+            .cloned()
+            .or_else(|| store.graph(machine, version))
+    };
     let progress = |done: u64| {
         if watched {
             eprint!("\r{done} of {total} orders");

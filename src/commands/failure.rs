@@ -130,6 +130,7 @@ impl From<GraphCommandError> for Failure {
         match error {
             GraphCommandError::Output(error) => error.into(),
             GraphCommandError::Template(error) => error.into(),
+            GraphCommandError::Store(error) => error.into(),
             other => Self::usage(chain(&other)),
         }
     }

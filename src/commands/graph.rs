@@ -10,11 +10,12 @@ use waybill_domain::GraphVersion;
 
 use super::Failure;
 use super::failure::{BAD, DONE};
-use crate::app::read_template;
+use crate::app::{open_store, read_template};
 use crate::config::{Role, Settings};
 use crate::diagram::Format;
-use crate::graph_commands::{self, Painting, Selection, Style, Verdict};
-use crate::template::Template;
+use crate::engine::MACHINE;
+use crate::graph_commands::{self, GraphCommandError, Painting, Selection, Style, Verdict};
+use crate::template::{Lock, Share, Template};
 
 /// `waybill graph …`.
 #[derive(Debug, Subcommand)]
@@ -53,6 +54,44 @@ pub enum GraphCommand {
         /// How it is told.
         #[arg(long, value_enum, default_value_t = Telling::Text)]
         format: Telling,
+    },
+    /// Keeps every version of a template in the database; a version that was published before must be the same.
+    #[command(
+        after_help = "Examples:\n  waybill graph publish\n  waybill graph publish cloudformation/delivery-graph.yaml"
+    )]
+    Publish {
+        /// The template; otherwise that of WAYBILL_GRAPH, otherwise the one that is compiled in.
+        file: Option<PathBuf>,
+    },
+    /// Lets new orders be born with these versions: from the moment on that this answers, on every node.
+    #[command(
+        after_help = "Examples:\n  waybill graph activate 2\n  waybill graph activate 1=90 2=10\n\nExit code 0: done; 1: refused."
+    )]
+    Activate {
+        /// One or two versions with their per cent of new orders.
+        #[arg(required = true, num_args = 1..=2, value_name = "VERSION[=WEIGHT]", value_parser = share)]
+        shares: Vec<Share>,
+        /// Of this machine.
+        #[arg(long, value_name = "M", default_value = MACHINE)]
+        machine: String,
+    },
+    /// Retires a version for ever; refused while orders live on it.
+    #[command(
+        after_help = "Examples:\n  waybill graph retire 1\n\nExit code 0: done; 1: refused, with how many orders live on it."
+    )]
+    Retire {
+        /// Which.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        version: u32,
+        /// Of this machine.
+        #[arg(long, value_name = "M", default_value = MACHINE)]
+        machine: String,
+    },
+    /// Lists the versions in the database: published, active, draining or retired, and how many orders live on each.
+    Versions {
+        /// Of this machine.
+        #[arg(long, value_name = "M", default_value = MACHINE)]
+        machine: String,
     },
     /// Shows states with their requirements, effects and deadlines, and transitions with their roles.
     #[command(
@@ -178,8 +217,48 @@ fn template(file: Option<&Path>, machine: Option<&str>) -> Result<Arc<Template>,
     }
 }
 
-pub(super) fn run(command: &GraphCommand, out: &mut dyn Write) -> Result<u8, Failure> {
+/// `2`, `1=90`: a version, with all new orders or so many per cent of them.
+fn share(text: &str) -> Result<Share, String> {
+    let (version, weight) = text.split_once('=').unwrap_or((text, "100"));
+    let number = |text: &str| text.parse().map_err(|_| format!("found {text:?}, expected a number"));
+    Ok(Share {
+        version: GraphVersion(number(version)?),
+        weight: number(weight)?,
+    })
+}
+
+/// The commands that need the database; whoever runs them is who the system says.
+async fn run_stored(command: &GraphCommand, out: &mut (dyn Write + Send)) -> Result<Verdict, Failure> {
+    let settings = Settings::from_environment(Role::Operator)?;
+    let store = open_store(&settings, false).await?;
+    let by = "operator";
+    Ok(match command {
+        GraphCommand::Activate { shares, machine } => {
+            graph_commands::activate(&store, machine, shares, by, out).await?
+        }
+        GraphCommand::Retire { version, machine } => {
+            graph_commands::retire(&store, machine, GraphVersion(*version), by, out).await?
+        }
+        GraphCommand::Versions { machine } => graph_commands::versions(&store, machine, out).await?,
+        GraphCommand::Publish { file } => {
+            let path = file.as_deref().or(settings.graph.as_deref());
+            let template = template(path, None)?;
+            let lock = match path {
+                Some(path) => Lock::beside(path).map_err(GraphCommandError::from)?,
+                None => Some(Lock::shipped()),
+            };
+            graph_commands::publish(&store, &template, lock.as_ref(), out).await?
+        }
+        _ => Verdict::Good,
+    })
+}
+
+pub(super) async fn run(command: &GraphCommand, out: &mut (dyn Write + Send)) -> Result<u8, Failure> {
     let verdict = match command {
+        GraphCommand::Publish { .. }
+        | GraphCommand::Activate { .. }
+        | GraphCommand::Retire { .. }
+        | GraphCommand::Versions { .. } => run_stored(command, out).await?,
         GraphCommand::Gate { file, retire } => {
             let text = match file {
                 Some(file) => fs::read_to_string(file)

@@ -75,10 +75,15 @@ impl Fixture {
         start(&self.db, &self.crypt, offset, self.local).await
     }
 
+    /// The same database, with another template.
+    pub(super) async fn with_template(&self, template: Template) -> Engine {
+        start_with(template, &self.db, &self.crypt, TimeDelta::zero(), self.local).await
+    }
+
     /// The same database, with all new orders on that version.
     pub(super) async fn on_version(&self, graph: &waybill_domain::Graph) -> Engine {
         let template = Template::shipped().routed_to(graph);
-        start_with(template, &self.db, &self.crypt, TimeDelta::zero(), self.local).await
+        self.with_template(template).await
     }
 
     /// The same database, with a new data key before the old one.
@@ -190,7 +195,18 @@ impl Fixture {
 
     pub(super) async fn audit(&self) -> Audit {
         let template = self.engine.template().clone();
-        let graphs = |machine: &str, version| template.graph(machine, waybill_domain::GraphVersion(version)).cloned();
+        let store = self.engine.store();
+        store
+            .learn_all(crate::engine::MACHINE)
+            .await
+            .expect("the store answers");
+        let graphs = |machine: &str, version| {
+            let version = waybill_domain::GraphVersion(version);
+            template
+                .graph(machine, version)
+                .cloned()
+                .or_else(|| store.graph(machine, version))
+        };
         self.engine
             .store()
             .audit(graphs, |_| {})

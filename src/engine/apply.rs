@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use waybill_domain::{Actor, Event, EventName, Fields, OrderId, Refusal};
 
-use super::core::{Core, text};
+use super::core::{Core, MACHINE, text};
 use super::{Engine, EngineError};
 use crate::store::committer::Command;
 use crate::store::record::InboxRow;
@@ -127,6 +127,7 @@ impl Command for TakeReport {
             inbox: vec![(SOURCE, self.key())],
             orders: BTreeSet::from([self.report.order_id]),
             numbers: text(&self.report.fields, "partner_order_number").into_iter().collect(),
+            births: self.core.may_succeed(&self.report.event).then_some(MACHINE),
             ..Needs::default()
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Change, Event, Fields, Graph, GraphVersion, OrderId, Refusal, Role, Transition};
+use waybill_domain::{Change, Event, EventName, Fields, Graph, GraphVersion, OrderId, Refusal, Role, Transition};
 
 use super::message;
 use crate::store::outgoing::{Told, event_type};
@@ -48,12 +48,19 @@ pub(super) struct Applied {
 }
 
 impl Core {
-    pub(super) fn graph(&self, version: GraphVersion) -> Option<&Arc<Graph>> {
-        self.template.graph(MACHINE, version)
+    /// A version that this process knows: of its template, or published by another process and readable for this one.
+    pub(super) fn graph(&self, version: GraphVersion) -> Option<Arc<Graph>> {
+        self.store.graph(MACHINE, version)
+    }
+
+    /// Whether an event can bring a new order into being that takes over.
+    pub(super) fn may_succeed(&self, event: &EventName) -> bool {
+        let leads_on = |graph: &Arc<Graph>| graph.edges(event.as_str()).any(|(_, edge)| edge.successor.is_some());
+        self.store.graphs(MACHINE).iter().any(leads_on)
     }
 
     /// The graph of an order in this unit. Versions are kept as long as an order is pinned to them.
-    pub(super) fn graph_in(&self, unit: &Unit, id: OrderId) -> Option<&Arc<Graph>> {
+    pub(super) fn graph_in(&self, unit: &Unit, id: OrderId) -> Option<Arc<Graph>> {
         self.graph(unit.orders.get(&id)?.order.graph_version)
     }
 
@@ -68,7 +75,7 @@ impl Core {
         let unknown = || Refusal::UnknownEvent {
             event: event.name.clone(),
         };
-        let graph = self.graph_in(unit, id).ok_or_else(unknown)?.clone();
+        let graph = self.graph_in(unit, id).ok_or_else(unknown)?;
         let loaded = unit.orders.get(&id).ok_or_else(unknown)?;
         let mut order = loaded.order.clone();
         if text(&event.fields, "partner_order_number").is_some_and(|number| Self::is_taken(unit, id, &number)) {
@@ -230,8 +237,10 @@ impl Core {
 
     /// Brings a delivery order into being.
     pub(super) fn give_birth(&self, unit: &mut Unit, id: OrderId, event: Event, record: Record) -> Option<Transition> {
-        let version = self.template.active(MACHINE, id)?;
-        let graph = self.graph(version)?.clone();
+        // What was read behind the fence counts; the template only where nothing was ever activated.
+        let activated = unit.activation.as_ref().and_then(|activation| activation.choose(id));
+        let version = activated.or_else(|| self.template.active(MACHINE, id))?;
+        let graph = self.graph(version)?;
         let (order, birth) = waybill_domain::DeliveryOrder::born(id, &graph, event, unit.now);
         unit.writes
             .orderings

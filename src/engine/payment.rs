@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use waybill_domain::{Actor, Event, Fields, OrderId, Refusal, Role};
 
-use super::core::Core;
+use super::core::{Core, MACHINE};
 use super::{Engine, EngineError, new_order_id};
 use crate::store::committer::Command;
 use crate::store::record::{InboxRow, Payment, PaymentState, Record};
@@ -152,6 +152,7 @@ impl Command for TakePayment {
             inbox: vec![(SOURCE, self.paid.key.clone())],
             orderings: BTreeSet::from([self.paid.ordering_id.clone()]),
             payments: BTreeSet::from([self.paid.payment_id.clone()]),
+            births: Some(MACHINE),
             ..Needs::default()
         }
     }

@@ -96,7 +96,7 @@ impl Engine {
             inferred: false,
             occurred_at: now,
         };
-        let refused = order.decide(graph, event, now).err();
+        let refused = order.decide(&graph, event, now).err();
         Ok(!matches!(
             refused,
             Some(Refusal::Duplicate { .. } | Refusal::Stale { .. })

@@ -214,6 +214,7 @@ async fn attempt(store: &Store, batch: &mut [(Needs, Box<dyn Job>)], after: &Aft
     let mut tx = store.db().tx().await?;
     let needs: Vec<Needs> = batch.iter().map(|(needs, _)| needs.clone()).collect();
     let mut unit = Unit::load(&mut tx, needs, now).await?;
+    store.learn(&mut tx, &unit).await?;
     for (_, job) in batch.iter_mut() {
         job.run(&mut unit);
     }

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Change, DeliveryOrder, MachineName, OrderId, RequestedEffect, Transition};
+use waybill_domain::{Change, DeliveryOrder, GraphVersion, MachineName, OrderId, RequestedEffect, Transition};
 
+use super::activations::{self, Activation};
 use super::chain;
 use super::db::{DbError, Tx};
 use super::outgoing::Told;
@@ -45,6 +46,8 @@ pub struct Needs {
     pub numbers: BTreeSet<String>,
     /// Digests of messages set aside.
     pub digests: BTreeSet<Vec<u8>>,
+    /// The machine that an order may be born of: which versions are active.
+    pub births: Option<&'static str>,
     /// Messages of the in-process transport to hand out: a queue, and how many at most.
     pub claim: Option<(String, i64)>,
 }
@@ -81,6 +84,7 @@ impl Needs {
     }
 
     fn merge(&mut self, other: Self) {
+        self.births = self.births.or(other.births);
         self.inbox.extend(other.inbox);
         self.orders.extend(other.orders);
         self.orderings.extend(other.orderings);
@@ -123,6 +127,9 @@ pub struct Unit {
     pub numbers: HashMap<(String, String), OrderId>,
     /// The needed digests that are in quarantine already.
     pub digests: HashSet<Vec<u8>>,
+    /// Which versions orders are born with that come into being here; where [`Needs::births`] asks for it.
+    pub activation: Option<Activation>,
+    births_of: Option<&'static str>,
     /// Messages that were handed out, by queue.
     pub claimed: HashMap<String, Vec<StoredMessage>>,
     /// What will be written.
@@ -176,9 +183,16 @@ impl Unit {
             }
             needs.merge(each);
         }
+        // The fence comes before every row lock: an activation waits for it holding none.
+        let activation = match needs.births {
+            Some(machine) => activations::read_shared(tx, machine).await?,
+            None => None,
+        };
         let lock = tx.for_update();
         Ok(Self {
             now,
+            activation,
+            births_of: needs.births,
             inbox: read::inbox(tx, &needs.inbox).await?,
             orderings: read::orderings(tx, needs.orderings, lock).await?,
             payments: read::payments(tx, needs.payments, lock).await?,
@@ -243,6 +257,15 @@ impl Unit {
             hash,
         });
         effects
+    }
+
+    /// The versions that orders may be born with in this unit.
+    pub(super) fn may_be_born(&self) -> Vec<(&'static str, GraphVersion)> {
+        let shares = self.activation.iter().flat_map(|activation| &activation.shares);
+        let machine = self.births_of;
+        machine.map_or_else(Vec::new, |machine| {
+            shares.map(|share| (machine, share.version)).collect()
+        })
     }
 
     /// The new effects that may be published right after the commit: those of orders of which none older waits.

@@ -47,17 +47,7 @@ impl Routing {
 
     /// The version that an order is born with: by its id, so that a repeated creation chooses alike.
     pub fn choose(&self, order_id: OrderId) -> GraphVersion {
-        let digest = Sha256::digest(order_id.to_string());
-        // The whole digest modulo 100, byte by byte.
-        let place = digest
-            .iter()
-            .fold(0_u32, |rest, byte| (rest * 256 + u32::from(*byte)) % 100);
-        let mut end = 0;
-        let share = self.active.iter().find(|share| {
-            end += share.weight;
-            place < end
-        });
-        share.expect("the weights of a checked routing sum up to 100").version
+        choose(&self.active, order_id).expect("the weights of a checked routing sum up to 100")
     }
 
     pub(super) fn check(&self, published: &BTreeSet<GraphVersion>, body: &Node) -> Vec<Fault> {
@@ -116,6 +106,21 @@ impl Routing {
         }
         faults
     }
+}
+
+/// The version that an order is born with, by its id; none if the weights do not sum up to 100.
+pub fn choose(shares: &[Share], order_id: OrderId) -> Option<GraphVersion> {
+    let digest = Sha256::digest(order_id.to_string());
+    // The whole digest modulo 100, byte by byte.
+    let place = digest
+        .iter()
+        .fold(0_u32, |rest, byte| (rest * 256 + u32::from(*byte)) % 100);
+    let mut end = 0;
+    let share = shares.iter().find(|share| {
+        end += share.weight;
+        place < end
+    });
+    share.map(|share| share.version)
 }
 
 #[cfg(test)]

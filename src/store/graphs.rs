@@ -1,0 +1,114 @@
+//! The graph versions that this process can read: of its template, and those that others have published in the database.
+//!
+//! A version that an order is pinned to, or is to be born with, is learnt in the transaction that needs it. One that this program
+//! cannot read (a newer one knows more effects or conditions) is refused, and said so: no order is born of it here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use serde_json::Value as Json;
+use tracing::error;
+use waybill_domain::{Graph, GraphDocument, GraphVersion, MachineName};
+
+use super::db::{DbError, Tx};
+use super::{Store, Unit};
+
+type Graphs = BTreeMap<(MachineName, GraphVersion), Arc<Graph>>;
+
+/// Versions that were read and checked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known(Arc<RwLock<Graphs>>);
+
+/// Why a published version cannot be used by this program.
+#[derive(Debug, thiserror::Error)]
+#[error("this program cannot read {machine} version {version}: {why}")]
+pub struct Unreadable {
+    machine: String,
+    version: GraphVersion,
+    why: String,
+}
+
+/// The graph of a document that some program has published.
+pub fn read_graph(machine: &str, version: GraphVersion, document: Json) -> Result<Graph, Unreadable> {
+    let unreadable = |why| Unreadable {
+        machine: machine.to_owned(),
+        version,
+        why,
+    };
+    let document: GraphDocument = serde_json::from_value(document).map_err(|error| unreadable(error.to_string()))?;
+    Graph::check(document).map_err(|defects| {
+        let defects: Vec<String> = defects.iter().map(ToString::to_string).collect();
+        unreadable(defects.join("; "))
+    })
+}
+
+impl Store {
+    /// Keeps a version for everybody in this process.
+    pub fn know(&self, graph: Arc<Graph>) {
+        let key = (graph.machine().clone(), graph.version());
+        let mut known = self.graphs.0.write().expect("nothing panics while it holds this");
+        known.insert(key, graph);
+    }
+
+    /// A version that this process knows.
+    pub fn graph(&self, machine: &str, version: GraphVersion) -> Option<Arc<Graph>> {
+        let known = self.graphs.0.read().expect("nothing panics while it holds this");
+        known.get(&(MachineName::from(machine), version)).cloned()
+    }
+
+    /// Every version of a machine that this process knows.
+    pub fn graphs(&self, machine: &str) -> Vec<Arc<Graph>> {
+        let known = self.graphs.0.read().expect("nothing panics while it holds this");
+        let of_machine = known.values().filter(|graph| graph.machine() == machine);
+        of_machine.cloned().collect()
+    }
+
+    /// Learns every version of a machine that was published; those that cannot be read are told.
+    pub async fn learn_all(&self, machine: &str) -> Result<(), DbError> {
+        for (version, _, document, _) in self.published_versions(machine).await? {
+            if self.graph(machine, version).is_none() {
+                match read_graph(machine, version, document) {
+                    Ok(graph) => self.know(Arc::new(graph)),
+                    Err(unreadable) => error!("{unreadable}"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns the versions that a unit's orders are pinned to, and those that orders may be born with in it.
+    pub(super) async fn learn(&self, tx: &mut Tx, unit: &Unit) -> Result<(), DbError> {
+        let pinned = unit
+            .orders
+            .values()
+            .map(|it| (it.machine.to_string(), it.order.graph_version));
+        for (machine, version) in pinned.collect::<Vec<_>>() {
+            if let Err(unreadable) = self.learn_one(tx, &machine, version).await? {
+                error!("{unreadable}");
+            }
+        }
+        for (machine, version) in unit.may_be_born() {
+            if let Err(unreadable) = self.learn_one(tx, machine, version).await? {
+                error!("{unreadable}");
+                // Another process may be able to: whoever asks for the birth asks again.
+                return Err(DbError::Unavailable(sqlx::Error::Protocol(unreadable.to_string())));
+            }
+        }
+        Ok(())
+    }
+
+    async fn learn_one(
+        &self,
+        tx: &mut Tx,
+        machine: &str,
+        version: GraphVersion,
+    ) -> Result<Result<(), Unreadable>, DbError> {
+        if self.graph(machine, version).is_some() {
+            return Ok(Ok(()));
+        }
+        let sql = "SELECT document FROM graph_versions WHERE machine = $1 AND version = $2";
+        let rows = tx.rows(sql, vec![machine.into(), i64::from(version.0).into()]).await?;
+        let document = rows.first().map_or(Ok(Json::Null), |row| row.json("document"))?;
+        Ok(read_graph(machine, version, document).map(|graph| self.know(Arc::new(graph))))
+    }
+}
