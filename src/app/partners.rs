@@ -70,6 +70,7 @@ impl DeliveryPartners {
         let calls = PartnersSettings {
             partners: [(SIMULATED.to_owned(), partner)].into(),
             default: SIMULATED.to_owned(),
+            routing: Vec::new(),
         };
         let key = Key::parse("sim", &text).map_err(|error| failed(&error))?;
         let trust = Trust::standard(vec![key]);

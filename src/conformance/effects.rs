@@ -43,6 +43,21 @@ on_both! {
         assert!(publish_by_two_clocks(&fixture, TimeDelta::seconds(20)).await.contains(&"I10"));
     }
 
+    async fn an_order_that_is_handed_to_another_partner_is_booked_there(fixture: Fixture) {
+        let id = fixture.order("o1").await;
+        let effect = effect_id(id, 1, "book_delivery_partner");
+        assert!(matches!(fixture.engine.begin(effect).await.unwrap(), Begin::Run(_)));
+        let handed = Finish::Handed { to: "uber".to_owned(), cause: "standard refuses: too far".to_owned() };
+
+        fixture.engine.finish(effect, handed).await.unwrap();
+
+        let Begin::Run(work) = fixture.engine.begin(effect).await.unwrap() else { panic!("it is begun again") };
+        assert_eq!((work.order.partner.as_deref(), work.attempts, work.order.revision), (Some("uber"), 0, 2));
+        let log = fixture.engine.store().log(id).await.unwrap();
+        assert_eq!(log[1].transition.event, "PARTNER_CHOSEN");
+        fixture.assert_sound().await;
+    }
+
     async fn an_effect_that_has_ended_is_not_begun_again(fixture: Fixture) {
         let id = fixture.order("o1").await;
         let effect = effect_id(id, 1, "book_delivery_partner");

@@ -269,6 +269,13 @@ impl Command for End {
                 effect.cause = None;
                 None
             }
+            Finish::Handed { cause, .. } => {
+                effect.state = EffectState::Requested;
+                effect.due_at = now;
+                effect.attempts = 0;
+                effect.cause = Some(cause.clone());
+                None
+            }
             Finish::Retry { after, cause, counts } if effect.attempts < HOPELESS || !counts => {
                 effect.state = EffectState::Requested;
                 effect.due_at = now + *after;
@@ -294,6 +301,7 @@ impl Command for End {
         }
         match &self.finish {
             Finish::Booked(booking) => self.booked(unit, booking),
+            Finish::Handed { to, cause } => self.handed(unit, to, cause),
             Finish::Event(reported) => self.reported(unit, reported),
             // What was seen is stored as a callback before its effect ends.
             Finish::Done | Finish::Seen(_) | Finish::Retry { .. } | Finish::Failed { .. } => {}
@@ -346,6 +354,22 @@ impl End {
                 .new_effect(unit, id, Some((self.order, noted.revision.0)), name);
             self.core.request(unit, effect);
         }
+    }
+
+    /// Another partner is asked from now on. Who was asked before, and why no longer, stays in the log.
+    fn handed(&self, unit: &mut Unit, to: &str, cause: &str) {
+        let Some(loaded) = unit.orders.get_mut(&self.order) else {
+            return;
+        };
+        loaded.record.partner = Some(to.to_owned());
+        let fields = [("partner", to), ("cause", cause)].map(|(name, value)| (name.into(), value.to_owned().into()));
+        let waybill = Actor {
+            role: Role::Service,
+            id: "waybill".to_owned(),
+        };
+        let mut event = self.event(unit, "PARTNER_CHOSEN", waybill, Fields::from(fields));
+        event.key = format!("{}:{to}", event.key);
+        self.core.note(unit, self.order, event);
     }
 
     /// What an effect found out is an event like any other; late or contradicting, it is noted.

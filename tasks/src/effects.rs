@@ -120,6 +120,10 @@ impl Effects {
         let answer = match &finish {
             Finish::Done => Ok(json!({"ended": "done"})),
             Finish::Booked(booking) => Ok(json!({"ended": "booked", "partner": booking.partner})),
+            Finish::Handed { to, cause } => {
+                info!(order.id = %id, effect = name, partner = to, "{name} of {id} goes to {to}: {cause}");
+                Ok(json!({"ended": "handed", "partner": to}))
+            }
             Finish::Seen(seen) => Ok(json!({"ended": "seen", "partner": seen.partner})),
             Finish::Event(reported) => Ok(json!({"ended": "event", "event": reported.event})),
             Finish::Retry { after, cause, counts } => {

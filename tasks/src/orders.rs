@@ -113,6 +113,13 @@ pub enum Finish {
     Booked(Booking),
     /// The partner was asked how the delivery stands; what differs from what is known becomes an event like any callback.
     Seen(Seen),
+    /// Another partner takes the order, for this one surely has not booked it: recorded with the order, and begun again at once.
+    Handed {
+        /// The other one's name in the partners file.
+        to: String,
+        /// Why, for the operator.
+        cause: String,
+    },
     /// Done, and it tells something about the order (a rejected booking, say).
     Event(Box<Reported>),
     /// Not now. `counts` is false where no attempt was made (an open breaker, a full bulkhead).

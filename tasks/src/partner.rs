@@ -12,22 +12,27 @@ mod auth;
 mod budget;
 mod bulkhead;
 mod dialect;
+mod routing;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::orders::OrderRecord;
+use routing::Routing;
+
 pub use client::{Cancelled, Operation, PartnerClient};
 pub use contract::{BookingRequest, Found, Parcel};
 pub use dialect::Rebooking;
 pub use error::PartnerError;
-pub use settings::{Invalid, PartnerSettings, PartnersSettings};
+pub use settings::{Invalid, PartnerSettings, PartnersSettings, Rule};
 
 /// Every configured partner, and the one that takes an order that names none.
 #[derive(Debug)]
 pub struct Partners {
     clients: BTreeMap<String, Arc<PartnerClient>>,
     default: Arc<PartnerClient>,
+    routing: Routing,
 }
 
 /// The breaker of one operation of one partner, for `status`.
@@ -51,12 +56,27 @@ impl Partners {
         }
         let default = clients.get(&settings.default).cloned();
         let default = default.ok_or_else(|| Invalid::new("default", "the name of one of the partners"))?;
-        Ok(Self { clients, default })
+        let routing = Routing::new(settings)?;
+        Ok(Self {
+            clients,
+            default,
+            routing,
+        })
     }
 
     /// The one that takes an order that names none.
     pub fn default_partner(&self) -> &Arc<PartnerClient> {
         &self.default
+    }
+
+    /// Whom the rules of the partners file ask first about this order; none where no rule fits.
+    pub fn first_for(&self, order: &OrderRecord) -> Option<&Arc<PartnerClient>> {
+        self.get(self.routing.of(order).first()?)
+    }
+
+    /// Whom they ask after this one.
+    pub fn next_after(&self, order: &OrderRecord, partner: &str) -> Option<&Arc<PartnerClient>> {
+        self.get(self.routing.after(order, partner)?)
     }
 
     /// The partner of that name.

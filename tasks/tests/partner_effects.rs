@@ -12,6 +12,8 @@ mod cancelling;
 mod client;
 #[path = "partner_effects/measuring.rs"]
 mod measuring;
+#[path = "partner_effects/routing.rs"]
+mod routing;
 #[path = "partner_effects/scripted.rs"]
 mod scripted;
 #[path = "partner_effects/telling.rs"]

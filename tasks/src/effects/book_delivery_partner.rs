@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use serde::Deserialize;
 use serde_json::Value;
 use waybill_domain::{Actor, FailureReason, FieldName, Role};
@@ -46,6 +47,13 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
         Ok(partner) => partner,
         Err(finish) => return finish,
     };
+    if let Some(first) = effects
+        .partners
+        .first_for(order)
+        .filter(|first| is_unrouted(effects, work, first))
+    {
+        return handed(first, "the rules of the partners file");
+    }
     let rebooking = partner.rebooking();
     if work.attempts > 0 && rebooking == Rebooking::Never {
         return unknown(partner, "a worker died while it booked");
@@ -61,7 +69,14 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
     }
     match partner.book(&request(effects, partner, work)).await {
         Ok(booking) => Finish::Booked(booking),
-        Err(PartnerError::Rejected { code, text }) => rejected(partner, &code, &text),
+        Err(PartnerError::Rejected { code, text }) => match effects.partners.next_after(order, partner.name()) {
+            Some(next) => handed(next, &format!("{} refuses: {code}", partner.name())),
+            None => rejected(partner, &code, &text),
+        },
+        Err(error) if is_given_up(work, partner, &error) => match effects.partners.next_after(order, partner.name()) {
+            Some(next) => handed(next, &format!("{}: {error}", partner.name())),
+            None => after_partner_error(work, &error),
+        },
         Err(error @ PartnerError::Ambiguous(_)) => match rebooking {
             Rebooking::Never => unknown(partner, &error.to_string()),
             Rebooking::ByKey => after_partner_error(work, &error),
@@ -73,6 +88,34 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
         },
         Err(error) if rebooking == Rebooking::Never => surely_not_booked(work, &error),
         Err(error) => after_partner_error(work, &error),
+    }
+}
+
+/// A new order stands with the default partner until the rules are asked, once. An operator's choice is not undone.
+fn is_unrouted(effects: &Effects, work: &Work, first: &PartnerClient) -> bool {
+    let order = &work.order;
+    let default = effects.partners.default_partner().name();
+    let untouched = order.revision == 1 && order.attempt == 1 && work.attempts == 0;
+    untouched && order.partner.as_deref().is_none_or(|name| name == default) && first.name() != default
+}
+
+/// Whether nothing was sent to this partner, and will not be soon: then another may be asked without booking twice.
+fn is_given_up(work: &Work, partner: &PartnerClient, error: &PartnerError) -> bool {
+    let waited = (Utc::now() - work.occurred_at).to_std().unwrap_or_default();
+    let nothing_sent = work.attempts == 0;
+    match error {
+        PartnerError::Suspended { .. } => nothing_sent,
+        PartnerError::Open { .. } | PartnerError::Busy { .. } | PartnerError::Throttled { .. } => {
+            nothing_sent && waited > partner.patience()
+        }
+        _ => false,
+    }
+}
+
+fn handed(to: &PartnerClient, cause: &str) -> Finish {
+    Finish::Handed {
+        to: to.name().to_owned(),
+        cause: cause.to_owned(),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn after_partner_error(work: &Work, error: &PartnerError) -> Finish {
         PartnerError::Busy { after } => Finish::Retry {
             after: *after,
             cause,
-            counts: true,
+            counts: false,
         },
         PartnerError::Unreachable(_) | PartnerError::Ambiguous(_) | PartnerError::Rejected { .. } => {
             if work.attempts >= MOST_ATTEMPTS {

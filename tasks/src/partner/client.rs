@@ -40,6 +40,7 @@ pub struct PartnerClient {
     pace: Option<DefaultDirectRateLimiter>,
     breakers: [Arc<Breaker>; Operation::ALL.len()],
     budget: RetryBudget,
+    patience: Duration,
 }
 
 /// What a partner is asked to do; each has a breaker of its own.
@@ -100,6 +101,7 @@ impl PartnerClient {
             pace: settings.rate.map(limiter).transpose()?,
             breakers: Operation::ALL.map(|_| Breaker::new(settings.breaker.clone(), now)),
             budget: RetryBudget::new(),
+            patience: settings.patience,
         })
     }
 
@@ -121,6 +123,11 @@ impl PartnerClient {
             breaker: self.breaker(operation).snapshot(now()),
         };
         Operation::ALL.into_iter().map(of).collect()
+    }
+
+    /// How long an order waits for it before another is asked.
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// How it is known, after an answer got lost, that a booking is not made twice.

@@ -18,6 +18,23 @@ pub struct PartnersSettings {
     pub partners: BTreeMap<String, PartnerSettings>,
     /// The name of the one that takes an order that names none.
     pub default: String,
+    /// Who takes an order instead, by where it goes: the first rule that fits.
+    #[serde(default)]
+    pub routing: Vec<Rule>,
+}
+
+/// Which partners take an order, and which orders those are. What a rule leaves out fits every order.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rule {
+    /// Countries of the drop-off (ISO 3166-1 alpha-2).
+    pub countries: Vec<String>,
+    /// What the postal code of the drop-off begins with.
+    pub postal_codes: Vec<String>,
+    /// So many pieces at most.
+    pub pieces_at_most: Option<u64>,
+    /// Their names: the first is asked first, the next where the one before is known not to have booked.
+    pub partners: Vec<String>,
 }
 
 /// One partner. What the file leaves out keeps its default.
@@ -46,6 +63,10 @@ pub struct PartnerSettings {
     /// How long to wait for it.
     #[serde(default)]
     pub timeouts: TimeoutSettings,
+    /// How long an order waits for it, while its breaker is open or nobody is free, before the next of its rule is asked
+    /// (`patience_ms`, 10 min).
+    #[serde(default = "ten_minutes", rename = "patience_ms", deserialize_with = "milliseconds")]
+    pub patience: Duration,
     /// What its language wants to know beside: a market, a service, a parcel's measures.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
@@ -63,6 +84,7 @@ impl PartnerSettings {
             breaker: BreakerSettings::default(),
             bulkhead: BulkheadSettings::default(),
             timeouts: TimeoutSettings::default(),
+            patience: ten_minutes(),
             options: BTreeMap::new(),
         }
     }
@@ -70,6 +92,10 @@ impl PartnerSettings {
     pub(super) fn option(&self, name: &str) -> Option<&str> {
         self.options.get(name).map(String::as_str)
     }
+}
+
+fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
 }
 
 /// Which language a partner speaks.

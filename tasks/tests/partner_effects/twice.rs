@@ -123,6 +123,7 @@ fn every_registered_task_is_tried_here() {
     let partners = PartnersSettings {
         partners,
         default: "scripted".to_owned(),
+        routing: Vec::new(),
     };
     let effects = Effects {
         orders: world.orders.clone(),

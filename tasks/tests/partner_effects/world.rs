@@ -57,7 +57,7 @@ impl Memory {
             .lock()
             .unwrap()
             .iter()
-            .any(|finish| !matches!(finish, Finish::Retry { .. }))
+            .any(|finish| !matches!(finish, Finish::Retry { .. } | Finish::Handed { .. }))
     }
 }
 
@@ -91,6 +91,11 @@ impl Orders for Memory {
         match &finish {
             Finish::Retry { counts, .. } => work.attempts += u32::from(*counts),
             Finish::Booked(booking) => work.order.partner_booking_id = Some(booking.id.clone()),
+            Finish::Handed { to, .. } => {
+                work.order.partner = Some(to.clone());
+                work.order.revision += 1;
+                work.attempts = 0;
+            }
             Finish::Done | Finish::Seen(_) | Finish::Event(_) | Finish::Failed { .. } => (),
         }
         self.finished.lock().unwrap().push(finish);
@@ -210,7 +215,13 @@ impl World {
         let partners = PartnersSettings {
             partners,
             default: "scripted".to_owned(),
+            routing: Vec::new(),
         };
+        Self::with_partners(partner, &partners)
+    }
+
+    /// With more partners than the one that is watched.
+    pub(crate) fn with_partners(partner: Scripted, partners: &PartnersSettings) -> Self {
         let (orders, wire, shelf) = (
             Arc::<Memory>::default(),
             Arc::<Wire>::default(),
@@ -218,7 +229,7 @@ impl World {
         );
         let effects = Effects {
             orders: orders.clone(),
-            partners: Arc::new(Partners::new(&partners).unwrap()),
+            partners: Arc::new(Partners::new(partners).unwrap()),
             transport: wire.clone(),
             names: OutsideNames::default(),
             callback_base: "https://waybill.example/".to_owned(),
