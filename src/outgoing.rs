@@ -136,10 +136,15 @@ impl Outgoing {
         let mut found = Vec::with_capacity(claimed.len());
         for delivery in claimed {
             let id = delivery.endpoint_id;
-            if !known.contains_key(&id) {
-                known.insert(id, self.addressee(id).await);
-            }
-            found.push((delivery, known[&id].clone()));
+            let to = match known.get(&id) {
+                Some(to) => to.clone(),
+                None => {
+                    let to = self.addressee(id).await;
+                    known.insert(id, to.clone());
+                    to
+                }
+            };
+            found.push((delivery, to));
         }
         Ok(found)
     }
