@@ -119,15 +119,16 @@ async fn what_stops_or_silences_a_python_worker_is_set_aside_whole_and_told() {
         .iter()
         .map(|body| serde_json::from_str(body).unwrap())
         .collect();
-    let rejected = shelf.rejected.lock().unwrap();
+    let rejected = std::mem::take(&mut *shelf.rejected.lock().unwrap());
     for (id, (_, reason, exc_type)) in MATRIX.iter().enumerate() {
+        let name = id.to_string();
         let kept = rejected
             .iter()
-            .find(|it| it.delivery.message.properties.message_id == Some(id.to_string()))
+            .find(|it| it.delivery.message.properties.message_id == Some(name.clone()))
             .unwrap();
         let answer = answers
             .iter()
-            .find(|answer| answer["task_id"] == id.to_string())
+            .find(|answer| answer["task_id"] == name.as_str())
             .unwrap();
         assert_eq!((kept.reason, &kept.delivery.message), (*reason, &sent[id]));
         assert_eq!(

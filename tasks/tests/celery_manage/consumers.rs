@@ -83,7 +83,7 @@ async fn a_queue_is_added_with_its_exchange_and_taken_away_again() {
     })
     .await;
     let names: Vec<String> = node.state.queues().list().into_iter().map(|queue| queue.name).collect();
-    assert_eq!(names, [first.clone()]);
+    assert_eq!(names, std::slice::from_ref(&first));
 
     channel
         .exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default())

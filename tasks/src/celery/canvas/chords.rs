@@ -28,7 +28,7 @@ pub(super) struct Unjoined {
     /// What Python says of it.
     pub(super) text: String,
     /// The exception of the part that failed.
-    pub(super) cause: Exception,
+    pub(super) cause: Box<Exception>,
 }
 
 impl Canvas {
@@ -144,7 +144,7 @@ impl Canvas {
         let cause = Exception::new("TimeoutError", "celery.exceptions", "The operation timed out.");
         Ok(Err(Unjoined {
             text: cause.repr(),
-            cause,
+            cause: Box::new(cause),
         }))
     }
 
@@ -165,7 +165,7 @@ pub(super) fn uncalled(error: &CanvasError) -> Unjoined {
     let cause = error.exception();
     Unjoined {
         text: format!("Callback error: {}", cause.repr()),
-        cause,
+        cause: Box::new(cause),
     }
 }
 
@@ -181,7 +181,7 @@ fn values(parts: Vec<ChordPart>) -> Result<Value, Unjoined> {
 fn failed(task_id: &str, cause: Exception) -> Unjoined {
     Unjoined {
         text: format!("Dependency {task_id} raised {}", cause.repr()),
-        cause,
+        cause: Box::new(cause),
     }
 }
 

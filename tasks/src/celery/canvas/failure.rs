@@ -135,7 +135,7 @@ impl Canvas {
         let chord_error = Exception::chord_error(&failed.text);
         // The tasks of a group that is a body get what the part has raised.
         let exception = match body.shape {
-            Shape::Group(_) => &failed.cause,
+            Shape::Group(_) => &*failed.cause,
             _ => &chord_error,
         };
         for (place, (task_id, errbacks)) in waiting(body).into_iter().enumerate() {

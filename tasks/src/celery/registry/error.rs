@@ -126,7 +126,7 @@ pub struct Retry {
     /// How often at most.
     pub tries: Tries,
     /// What the sender gets when that was too often; without one it is `MaxRetriesExceededError`.
-    pub exception: Option<Exception>,
+    pub exception: Option<Box<Exception>>,
 }
 
 impl Default for Retry {
@@ -160,7 +160,7 @@ impl Retry {
 
     /// Because of this.
     pub fn exception(mut self, exception: Exception) -> Self {
-        self.exception = Some(exception);
+        self.exception = Some(Box::new(exception));
         self
     }
 }
@@ -169,7 +169,7 @@ impl Retry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TaskError {
     /// Again later: parked, with one more on the count of retries.
-    #[error("again: {}", .0.exception.as_ref().map_or("asked for".to_owned(), Exception::to_string))]
+    #[error("again: {}", .0.exception.as_ref().map_or("asked for".to_owned(), |it| it.to_string()))]
     Retry(Retry),
     /// Failed for good: the sender gets an exception.
     #[error("{0}")]
@@ -214,7 +214,7 @@ impl TaskError {
         Self::Retry(Retry {
             again: Again::In(after),
             tries: Tries::Unlimited,
-            exception: Some(Exception::builtin("RuntimeError", cause.to_string())),
+            exception: Some(Box::new(Exception::builtin("RuntimeError", cause.to_string()))),
         })
     }
 }

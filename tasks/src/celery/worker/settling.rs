@@ -178,7 +178,11 @@ impl<C: Send + Sync + 'static> Worker<C> {
             Tries::Unlimited => None,
         };
         if most.is_some_and(|most| request.retries >= most) {
-            let exception = retry.exception.clone().unwrap_or_else(|| too_often(request));
+            let exception = retry
+                .exception
+                .as_deref()
+                .cloned()
+                .unwrap_or_else(|| too_often(request));
             return self.failed_and_acked(run, &exception).await;
         }
         let now = (self.clock)();
@@ -193,7 +197,8 @@ impl<C: Send + Sync + 'static> Worker<C> {
         let seconds = (until - now).num_seconds();
         let cause = retry
             .exception
-            .clone()
+            .as_deref()
+            .cloned()
             .unwrap_or_else(|| Exception::celery("Retry", format!("Retry in {seconds}s")));
         let itself = json!([[request.id, null], null]);
         let result = self.raised(request, State::Retry, &cause).with_children(vec![itself]);

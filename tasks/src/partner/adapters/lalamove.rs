@@ -78,7 +78,8 @@ impl Dialect for Lalamove {
     fn book(&self, booking: &BookingRequest) -> Result<Call, PartnerError> {
         let (pickup, dropoff) = (Address(&booking.pickup), Address(&booking.dropoff));
         // What would fail at the order is not worth a quotation.
-        (pickup.phone()?, dropoff.phone()?);
+        pickup.phone()?;
+        dropoff.phone()?;
         let data = json!({
             "serviceType": self.service,
             "language": self.language,

@@ -87,7 +87,7 @@ async fn give_up<C>(canvas: &Canvas, call: &Call<C>, body: &Sig, group_id: &str)
     let text = format!("chord_unlock could not be retried: {}", cause.repr());
     let unjoined = Unjoined {
         text,
-        cause: cause.clone(),
+        cause: Box::new(cause.clone()),
     };
     let lineage = Lineage::of(&call.request);
     canvas
