@@ -27,6 +27,7 @@ demo: ## many orders from payment to confirmation, live in this terminal; needs 
 test: ## every test, on private RabbitMQ, PostgreSQL and Redis
 	$(SERVICES)/install
 	cargo test --doc --quiet
+	cargo build --quiet --example celery-worker
 	$(SERVICES)/run $(TESTS)
 
 .PHONY: check
@@ -56,18 +57,22 @@ endif
 .PHONY: accept
 accept: ## rewrite generated files and snapshots from what the code says now
 	$(SERVICES)/install
+	cargo build --quiet --example celery-worker
 	WAYBILL_ACCEPT=1 INSTA_UPDATE=always $(SERVICES)/run $(TESTS)
 
 .PHONY: bench
-bench: ## measure Waybill against a Python Celery worker on the same machine and services
+bench: ## measure Waybill against a Python Celery worker on the same machine and services; WAYBILL_BENCH=celery|orders: a part
 	$(SERVICES)/install
-	cargo build --release
+	cargo build --release $(if $(filter celery,$(WAYBILL_BENCH)),--example celery-worker,--bin waybill --example celery-worker)
+	$(if $(filter orders,$(WAYBILL_BENCH)),,cargo build --release -p waybill-tasks --example broker_limit)
+	$(if $(filter orders,$(WAYBILL_BENCH)),,cargo build --release -p waybill-peer)
 	$(SERVICES)/run tests/load/run
 
 .PHONY: long
 long: ## the tests that take hours: WAYBILL_TEST_LONG=1 deepens every test that knows it
 	$(SERVICES)/install
 	cargo build -p waybill-peer
+	cargo build --example celery-worker
 	WAYBILL_TEST_LONG=1 WAYBILL_TEST_PEER=$(CURDIR)/target/debug/waybill-peer $(SERVICES)/run $(TESTS) $(if $(NEXTEST),--profile long)
 
 .PHONY: coverage

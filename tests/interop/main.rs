@@ -1,12 +1,15 @@
 //! Stock Celery on the other side, and the `celery` crate: they cannot tell what Waybill is written in.
 
+mod cluster;
 mod messages;
 mod peer;
 mod results;
 #[path = "../support/stage.rs"]
 #[expect(dead_code, reason = "for all stories, and each folder tells only some")]
 mod stage;
+mod suite;
 mod updates;
+mod worker;
 
 use serde_json::{Value as Json, json};
 

@@ -262,7 +262,8 @@ fn free_port() -> u16 {
         .expect("a free port")
 }
 
-fn ran(output: Output) -> Ran {
+/// What a command said, and how it ended.
+pub(crate) fn ran(output: Output) -> Ran {
     let text = |bytes| String::from_utf8(bytes).expect("what it says is UTF-8");
     Ran {
         code: output.status.code().unwrap_or(-1),

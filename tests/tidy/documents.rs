@@ -6,7 +6,7 @@ use crate::code::identifiers;
 use crate::repository::{Source, files, keep, product, root};
 
 /// What tests, benches and `make accept` are told; not for the product.
-const FOREIGN: [&str; 3] = ["WAYBILL_TEST_", "WAYBILL_BENCH_", "WAYBILL_ACCEPT"];
+const FOREIGN: [&str; 3] = ["WAYBILL_TEST_", "WAYBILL_BENCH", "WAYBILL_ACCEPT"];
 
 fn decisions() -> Vec<(u32, &'static Source)> {
     let adrs = files()

@@ -7,7 +7,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::{Map, json};
 
-use crate::tasks::{create_delivery_order, delivery_update, report_event};
+use crate::tasks::{add, create_delivery_order, delivery_update, noop, report_event};
+
+/// What is fetched ahead.
+const PREFETCH: u16 = 64;
 
 #[derive(Parser)]
 #[command(about = "A Rust peer of Waybill, built on the `celery` crate")]
@@ -45,6 +48,16 @@ enum Command {
     },
     /// Consumes `oms.delivery_update` from the queue `oms` and prints each, until it is ended
     Listen,
+    /// Consumes `bench.noop` and `interop.add` from a classic queue, until it is ended
+    Work { queue: String },
+    /// Sends `interop.add` of two numbers, so many times
+    Add {
+        #[arg(long, default_value_t = 1)]
+        count: i64,
+        /// Seconds that the worker is to wait
+        #[arg(long)]
+        countdown: Option<u32>,
+    },
 }
 
 #[tokio::main]
@@ -52,12 +65,14 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     // The crate declares its default queue, always as a classic one: so that is a queue of our own. Waybill's queue is
     // named per call, which declares nothing.
-    let own_queue = match arguments.command {
+    let own_queue = match &arguments.command {
         Command::Listen => "oms",
+        Command::Work { queue } => queue,
         _ => "waybill-peer",
     };
     let app = celery::CeleryBuilder::new("waybill-peer", &arguments.broker)
         .default_queue(own_queue)
+        .prefetch_count(PREFETCH)
         .build()
         .await?;
 
@@ -83,6 +98,23 @@ async fn main() -> Result<()> {
             let task = report_event::new(delivery_order_id, event, fields.into(), key);
             let sent = app.send_task(task.with_queue(&arguments.queue)).await?;
             println!("{}", json!({"task_id": sent.task_id}));
+        }
+        Command::Work { .. } => {
+            app.register_task::<noop>().await?;
+            app.register_task::<add>().await?;
+            std::sync::Arc::new(app).consume().await?;
+            return Ok(());
+        }
+        Command::Add { count, countdown } => {
+            for number in 0..count {
+                let task = add::new(number, 1).with_queue(&arguments.queue);
+                let task = match countdown {
+                    Some(seconds) => task.with_countdown(seconds),
+                    None => task,
+                };
+                let sent = app.send_task(task).await?;
+                println!("{}", json!({"task_id": sent.task_id, "sum": number + 1}));
+            }
         }
         Command::Listen => {
             app.register_task::<delivery_update>().await?;

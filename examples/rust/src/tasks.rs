@@ -47,3 +47,16 @@ pub(crate) async fn delivery_update(
     );
     Ok(())
 }
+
+/// Consumed only, by `make bench`: what a worker costs that has nothing to do.
+#[celery::task(name = "bench.noop", acks_late = true)]
+pub(crate) async fn noop() -> TaskResult<()> {
+    Ok(())
+}
+
+/// Consumed only: the task of the interop tests.
+#[celery::task(name = "interop.add", acks_late = true)]
+pub(crate) async fn add(x: i64, y: i64) -> TaskResult<i64> {
+    println!("{}", json!({"sum": x + y}));
+    Ok(x + y)
+}

@@ -1,37 +1,29 @@
 """The Python half of a mixed cluster: a stock Celery app, configured by environment, with small tasks.
 
-    INTEROP_BROKER=amqp://… INTEROP_BACKEND=redis://… python -m celery -A app worker -Q interop --pool=solo
+    INTEROP_BROKER=amqp://… INTEROP_BACKEND=redis://… python -m celery -A app worker -Q python --pool=solo
 
-Tasks of the same names may be registered by a worker in another language; either may take a message.
+The worker in the other language has tasks of the same names; either may take a message.
 """
 
 import os
 import time
 
+import redis
 from celery import Celery
-from kombu import Queue
 
-broker = os.environ.get("INTEROP_BROKER", "")
 backend = os.environ.get("INTEROP_BACKEND") or None
-queue = os.environ.get("INTEROP_QUEUE", "interop")
-# `no_declare`: the queue is there already, with whatever arguments the other side gave it.
-declared = os.environ.get("INTEROP_DECLARE", "quorum")
+# Where tasks say that they have run.
+traces = redis.Redis.from_url(os.environ.get("INTEROP_TRACES") or "redis://")
 
-app = Celery("interop", broker=broker, backend=backend)
+app = Celery("interop", broker=os.environ.get("INTEROP_BROKER", ""), backend=backend)
 app.conf.update(
-    task_default_queue=queue,
-    task_queues=[
-        Queue(
-            queue,
-            no_declare=declared == "no",
-            queue_arguments={"x-queue-type": "quorum"} if declared == "quorum" else None,
-        )
-    ],
+    task_default_queue=os.environ.get("INTEROP_QUEUE", "python"),
     task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_deduplicate_successful_tasks=True,
     task_track_started=True,
     result_extended=True,
-    worker_send_task_events=True,
-    task_send_sent_event=True,
+    worker_prefetch_multiplier=int(os.environ.get("INTEROP_PREFETCH", "4")),
     worker_redirect_stdouts=False,
     broker_connection_retry_on_startup=True,
     broker_transport_options={"confirm_publish": True},
@@ -54,8 +46,8 @@ def identity(value):
 
 
 @app.task(name="interop.fail")
-def fail(text):
-    raise ValueError(text)
+def fail(*arguments):
+    raise ValueError(arguments[-1])
 
 
 @app.task(name="interop.sleep")
@@ -73,5 +65,34 @@ def retry_once(self, countdown=0):
 
 @app.task(name="interop.ids", bind=True)
 def ids(self, label):
-    request = self.request
-    return [label, request.root_id, request.parent_id]
+    return [[label, self.request.root_id, self.request.parent_id]]
+
+
+@app.task(name="interop.ids_after", bind=True)
+def ids_after(self, before, label):
+    return [*before, [label, self.request.root_id, self.request.parent_id]]
+
+
+@app.task(name="interop.stamps", bind=True)
+def stamps(self):
+    return [*(self.request.stamped_headers or []), *(self.request.stamps or {}).values()]
+
+
+@app.task(name="interop.note")
+def note(key):
+    """Leaves a trace of having run."""
+    traces.rpush(key, "ran")
+
+
+@app.task(name="interop.note_error")
+def note_error(task_id, key):
+    """An error callback: called with the id of the task that failed."""
+    traces.rpush(key, task_id)
+
+
+@app.task(name="interop.step", bind=True)
+def step(self, value, log, label, pause=0):
+    """One part of a canvas: says in a list of all, in the order of time, that it has run, then adds one."""
+    time.sleep(pause)
+    traces.rpush(log, f"{label} {self.request.id} python")
+    return (sum(value) if isinstance(value, list) else value) + 1

@@ -94,7 +94,7 @@ impl Panel {
             .map(|(name, value)| format!("{name}: {}", python_repr(&value)));
         let settings: Vec<String> = settings.collect();
         format!(
-            "\nsoftware -> {}:{} (Celery's protocol, in Rust)\nplatform -> system:Linux arch:{} host:{}\n            kernel version:{}\nsettings -> transport:amqp\n\n{}\n",
+            "\nsoftware -> celery:5.7 by {}:{}, in Rust\nplatform -> system:Linux arch:{} host:{}\n            kernel version:{}\nsettings -> transport:amqp\n\n{}\n",
             software.ident,
             software.version,
             std::env::consts::ARCH,

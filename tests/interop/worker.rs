@@ -1,0 +1,77 @@
+//! The worker itself, without any delivery: stock Celery cannot tell it from its own.
+
+use serde_json::json;
+
+use crate::cluster::{Backend, Cluster, OURS, worker};
+
+#[test]
+fn whatever_a_stock_producer_writes_is_done_and_its_results_are_read_in_another_process() {
+    let cluster = Cluster::of_ours(Backend::Redis, "ours", "2");
+
+    cluster.prove("stories.py", &["producers"]);
+    cluster.prove("stories.py", &["results"]);
+}
+
+#[test]
+fn results_are_read_from_celerys_own_tables() {
+    let cluster = Cluster::of_ours(Backend::Postgres, "ours", "2");
+
+    cluster.prove("stories.py", &["results"]);
+}
+
+#[test]
+fn canvases_cross_from_python_to_us_and_back_with_their_errors() {
+    let cluster = Cluster::of_both(Backend::Redis);
+
+    cluster.prove("stories.py", &["canvas"]);
+}
+
+#[test]
+fn a_task_is_revoked_while_it_waits_while_it_is_scheduled_and_while_it_runs() {
+    let cluster = Cluster::of_ours(Backend::Redis, "ours", "2");
+
+    cluster.prove("stories.py", &["revoke"]);
+}
+
+#[test]
+fn every_command_of_remote_control_is_answered_as_python_answers_it() {
+    let cluster = Cluster::of_both_in_silence(Backend::Redis);
+
+    cluster.prove("control.py", &["--ours", OURS, "--python", "python@waybill"]);
+}
+
+#[test]
+fn stock_tools_and_flower_take_it_for_a_worker_of_their_own() {
+    let cluster = Cluster::of_ours(Backend::Redis, "ours", "2");
+
+    for story in ["tools", "events", "flower"] {
+        cluster.prove("watch.py", &["--node", OURS, story]);
+    }
+}
+
+#[test]
+fn canvases_over_both_languages_come_through_with_both_workers_killed_again_and_again() {
+    let (canvases, kills) = match std::env::var_os("WAYBILL_TEST_LONG") {
+        Some(_) => ("2000", "40"),
+        None => ("100", "4"),
+    };
+    let cluster = Cluster::vacant(Backend::Redis, &["mixed"]);
+    let mut ours = vec![worker().to_string_lossy().into_owned()];
+    ours.extend(cluster.worker_arguments("mixed"));
+    ours.extend(["-n", "ours@mixed", "-c", "4"].map(str::to_owned));
+
+    let told = cluster.run(
+        "mixed.py",
+        &[
+            "--ours",
+            &json!(ours).to_string(),
+            "--canvases",
+            canvases,
+            "--kills",
+            kills,
+        ],
+    );
+
+    println!("{}{}", told.out, told.err);
+    assert_eq!((told.code, cluster.set_aside()), (0, 0), "{}{}", told.out, told.err);
+}
