@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::amqp::mailbox::Mailbox;
 use super::events::EventSender;
+use super::results::ResultBackend;
 use super::state::WorkerState;
 use super::transport::{Keeper, Transport};
 use arguments::Arguments;
@@ -42,6 +43,7 @@ pub struct Panel {
     facts: Arc<Facts>,
     keeper: Arc<dyn Keeper>,
     events: Option<EventSender>,
+    results: Option<Arc<dyn ResultBackend>>,
 }
 
 /// What a command is answered.
@@ -64,15 +66,22 @@ impl Panel {
     pub fn new(state: Arc<WorkerState>, facts: Facts, keeper: Arc<dyn Keeper>) -> Self {
         Self {
             state,
-            facts: Arc::new(facts),
+            facts: Arc::new(facts.with_builtins()),
             keeper,
             events: None,
+            results: None,
         }
     }
 
     /// With events, which can be asked for from outside.
     pub fn with_events(mut self, events: EventSender) -> Self {
         self.events = Some(events);
+        self
+    }
+
+    /// With a result backend: who waits for a task that is revoked is told at once.
+    pub fn with_results(mut self, results: Arc<dyn ResultBackend>) -> Self {
+        self.results = Some(results);
         self
     }
 

@@ -3,6 +3,9 @@
 use std::process::Command;
 
 use serde_json::{Value as Json, json};
+use waybill_tasks::celery::amqp::{AmqpOptions, AmqpTransport};
+use waybill_tasks::celery::message::Message;
+use waybill_tasks::celery::transport::{Routing, Transport as _};
 
 use super::{malformed, payment, status};
 use crate::support::{Place, eventually};
@@ -116,4 +119,79 @@ fn verdicts(place: &Place) -> (i32, Json) {
         )
     });
     (ran.code, Json::Object(verdicts.collect()))
+}
+
+#[test]
+fn two_workers_of_one_name_say_so_and_one_is_shut_down_from_outside() {
+    let host = VirtualHost::new();
+    let (one, other) = (place(&host), place(&host));
+    let first = one.start(&["work", "-n", "twin@here", "-c", "3", "--max-tasks-per-child", "9"]);
+    first.wait_for("remote control answers as twin@here");
+    first.wait_for("[tasks]\n  . waybill.apply_partner_callback\n");
+
+    let second = other.start(&["work", "-n", "twin@here", "-E"]);
+    second.wait_for("a node named twin@here is already using this process mailbox");
+    command(
+        &host,
+        &json!({"method": "shutdown", "arguments": {}, "destination": ["twin@here"]}),
+    );
+
+    let log = first.log();
+    assert_eq!(first.end(), 0, "{log}");
+    second.wait_for("remote control answers as twin@here");
+    for line in [
+        "  node        twin@here",
+        "  queues      waybill, waybill.payments",
+        "  concurrency 3 tasks at once",
+        "  results     rpc://",
+        "  task events OFF (enable -E",
+        "--max-tasks-per-child and --max-memory-per-child mean nothing here",
+    ] {
+        assert!(log.contains(line), "{line:?} in {log}");
+    }
+    assert!(second.log().contains("  task events ON"), "{}", second.log());
+    second.stop();
+}
+
+/// Broadcasts a command as Celery's clients do.
+fn command(host: &VirtualHost, body: &Json) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let options = AmqpOptions::new(host.url().into(), "test");
+        let transport = AmqpTransport::connect(options).expect("a URL");
+        let message = Message {
+            exchange: "celery.pidbox".to_owned(),
+            body: body.to_string().into_bytes(),
+            ..Message::default()
+        };
+        let sent = transport.publish(message, Routing::Mandatory).await;
+        sent.expect("somebody listens");
+        transport.close().await;
+    });
+}
+
+#[test]
+fn a_beat_sends_the_schedule_of_its_file() {
+    let host = VirtualHost::new();
+    let place = place(&host);
+    let entry = "{task: waybill.reconcile_partner, every: 1, kwargs: {}}";
+    place.write("beat.yaml", &format!("name: story\nentries:\n  look: {entry}\n"));
+    place.write("bad.yaml", "entries: {look: {task: t, crontab: '61 * * * *'}}");
+
+    let checked = place.run(&["beat", "--schedule", "beat.yaml", "--check"]).good();
+    let ours = place.run(&["beat", "--check"]).good();
+    let bad = place.run(&["beat", "--schedule", "bad.yaml"]).refused(2);
+    let beat = place.start(&["beat", "--schedule", "beat.yaml"]);
+    beat.wait_for("beat cannot send look yet: no queue takes messages");
+    let worker = place.start(&["work"]);
+    beat.wait_for("beat sent look of ");
+
+    assert!(
+        checked.ends_with("look  waybill.reconcile_partner to waybill\n"),
+        "{checked}"
+    );
+    assert!(ours.contains("celery.backend_cleanup to waybill"), "{ours}");
+    assert!(bad.contains("bad.yaml: entries.look.crontab: minute: "), "{bad}");
+    beat.stop();
+    worker.stop();
 }

@@ -34,6 +34,31 @@ pub struct TaskFacts {
     pub attributes: BTreeMap<&'static str, String>,
 }
 
+/// The tasks that every Celery worker has.
+const BUILTINS: [&str; 9] = [
+    "celery.accumulate",
+    "celery.backend_cleanup",
+    "celery.chain",
+    "celery.chord",
+    "celery.chord_unlock",
+    "celery.chunks",
+    "celery.group",
+    "celery.map",
+    "celery.starmap",
+];
+
+impl Facts {
+    /// The builtin tasks beside those that were told.
+    pub(super) fn with_builtins(mut self) -> Self {
+        let missing = BUILTINS
+            .into_iter()
+            .filter(|name| self.tasks.iter().all(|task| task.name != *name));
+        let missing: Vec<_> = missing.map(TaskFacts::named).collect();
+        self.tasks.extend(missing);
+        self
+    }
+}
+
 impl TaskFacts {
     /// A task without limits.
     pub fn named(name: impl Into<String>) -> Self {

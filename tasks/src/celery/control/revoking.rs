@@ -1,19 +1,25 @@
 //! Revoking and ending tasks. What is revoked is kept by the application too, so that a worker that was down knows it later.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::arguments::Arguments;
 use super::{Panel, Raised, Replied, ok};
 use crate::celery::message::HeaderValue;
 use crate::celery::protocol::{Request, python_repr};
-use crate::celery::state::Signal;
+use crate::celery::results::{Exception, ResultError, State, TaskResult};
+use crate::celery::state::{Signal, Stage};
 
 /// How long a revocation is kept for workers that are down: no message of ours waits longer in a queue without an operator.
 const KEPT_FOR: TimeDelta = TimeDelta::days(30);
+
+/// Who asked for the revocation waits a second for its answer.
+const TELL_WITHIN: Duration = Duration::from_millis(500);
 
 impl Panel {
     pub(super) async fn revoke(&self, arguments: &Arguments) -> Replied {
@@ -41,6 +47,34 @@ impl Panel {
         self.state.revoke(ids);
         if let Err(error) = self.keeper.revoke(ids, Utc::now() + KEPT_FOR).await {
             warn!("a revocation is known to running workers only: {error}");
+        }
+        self.tell_waiting(ids).await;
+    }
+
+    /// Who waits for a task that is not run any more gets its exception at once. A task that runs, or has ended, is left to
+    /// whoever runs it.
+    async fn tell_waiting(&self, ids: &[String]) {
+        let Some(results) = &self.results else { return };
+        let runs = |id: &String| self.state.find(id).iter().any(|task| task.stage() == Stage::Active);
+        let waiting: Vec<String> = ids.iter().filter(|id| !runs(id)).cloned().collect();
+        let telling = async {
+            let known = results.load(&waiting).await?;
+            for (id, known) in waiting.iter().zip(known) {
+                let state = known.map_or(State::Pending, |result| result.state);
+                let waits = [State::Pending, State::Retry, State::Rejected].contains(&state);
+                if waits || state.as_str() == "RECEIVED" {
+                    let exception = Exception::celery("TaskRevokedError", "revoked");
+                    results
+                        .store(&TaskResult::raised(id, State::Revoked, &exception, Utc::now()))
+                        .await?;
+                }
+            }
+            Ok::<(), ResultError>(())
+        };
+        match timeout(TELL_WITHIN, telling).await {
+            Ok(Ok(())) => (),
+            Ok(Err(error)) => warn!("that tasks are revoked is not told to those who wait: {error}"),
+            Err(_) => warn!("that tasks are revoked is not told to those who wait: no answer within {TELL_WITHIN:?}"),
         }
     }
 

@@ -241,12 +241,11 @@ async fn limits_hold_from_now_on() {
         world.ask("registered", json!({})).await,
         json!(["tasks.add", "tasks.slow [rate_limit=10/m]"])
     );
-    assert_eq!(
-        world
-            .ask("registered", json!({"taskinfoitems": ["time_limit"], "builtins": true}))
-            .await,
-        json!(["celery.map", "tasks.add [time_limit=60]", "tasks.slow"])
-    );
+    let asked = json!({"taskinfoitems": ["time_limit"], "builtins": true});
+    let all = world.ask("registered", asked).await;
+    let all = all.as_array().unwrap();
+    assert_eq!(all.len(), 9 + 2, "{all:?}");
+    assert_eq!(all[9..], [json!("tasks.add [time_limit=60]"), json!("tasks.slow")]);
 }
 
 #[tokio::test]
