@@ -43,6 +43,8 @@ pub struct Panel {
     facts: Arc<Facts>,
     keeper: Arc<dyn Keeper>,
     events: Option<EventSender>,
+    /// Events of tasks were asked for at the start: like Python's, they cannot be switched then.
+    always: bool,
     results: Option<Arc<dyn ResultBackend>>,
 }
 
@@ -65,6 +67,7 @@ impl Panel {
     /// Of a worker: its state, what it is, and who keeps what it is told.
     pub fn new(state: Arc<WorkerState>, facts: Facts, keeper: Arc<dyn Keeper>) -> Self {
         Self {
+            always: state.events_enabled(),
             state,
             facts: Arc::new(facts.with_builtins()),
             keeper,

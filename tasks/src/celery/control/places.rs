@@ -47,7 +47,8 @@ fn shown(queue: &ConsumedQueue) -> Value {
             "no_declare": false,
         },
         "routing_key": queue.routing_key,
-        "queue_arguments": {"x-queue-type": "quorum"},
+        // A queue is used as it is, and AMQP does not tell how that is.
+        "queue_arguments": null,
         "binding_arguments": null,
         "consumer_arguments": null,
         "durable": true,

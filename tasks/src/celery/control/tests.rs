@@ -45,25 +45,29 @@ struct World {
     panel: Panel,
 }
 
-fn world() -> World {
-    let state = WorkerState::new("w1@host", 2);
-    let shelf = Arc::new(Shelf::default());
+fn facts() -> Facts {
     let software = Software {
         ident: "x".to_owned(),
         version: "1".to_owned(),
     };
     let mut limited = TaskFacts::named("tasks.slow");
     limited.limits.rate = Rate::parse("10/m").unwrap();
-    let facts = Facts {
-        software: software.clone(),
+    Facts {
+        software,
         tasks: vec![limited, TaskFacts::named("tasks.add"), TaskFacts::named("celery.map")],
         broker: BrokerFacts::of(&"amqps://me:secret@broker:5671/here".to_owned().into(), 10).unwrap(),
         settings: Map::from_iter([
             ("broker_url".to_owned(), json!("amqp://me@broker//")),
             ("security_key".to_owned(), json!("never")),
         ]),
-    };
-    let (events, _) = EventSender::new(Arc::clone(&state), software);
+    }
+}
+
+fn world() -> World {
+    let state = WorkerState::new("w1@host", 2);
+    let shelf = Arc::new(Shelf::default());
+    let facts = facts();
+    let (events, _) = EventSender::new(Arc::clone(&state), facts.software.clone());
     let panel = Panel::new(Arc::clone(&state), facts, shelf.clone()).with_events(events);
     World { state, shelf, panel }
 }
@@ -320,6 +324,22 @@ async fn events_are_switched_and_neighbours_are_greeted() {
         assert_eq!(world.ask(method, json!({})).await, json!({"ok": told}));
     }
     assert_eq!(world.ask("heartbeat", json!({})).await, Value::Null);
+    world.state.enable_events(true);
+    let always = Panel::new(Arc::clone(&world.state), facts(), world.shelf.clone());
+    let always = World {
+        panel: always.with_events(world.panel.events.clone().unwrap()),
+        state: Arc::clone(&world.state),
+        shelf: world.shelf.clone(),
+    };
+    for (method, told) in [("disable_events", "disabled"), ("enable_events", "enabled")] {
+        let told = format!("task events already {told}");
+        assert_eq!(
+            always.ask(method, json!({})).await,
+            json!({"ok": told}),
+            "asked for at the start"
+        );
+    }
+    assert!(world.state.events_enabled());
 
     let hello = world
         .ask("hello", json!({"from_node": "w2@host", "revoked": ["x"]}))

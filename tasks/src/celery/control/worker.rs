@@ -50,9 +50,8 @@ impl Panel {
         if self.events.is_none() {
             return nok("event dispatcher unavailable");
         }
-        let before = self.state.enable_events(on);
         let word = if on { "enabled" } else { "disabled" };
-        if before == on {
+        if self.always || self.state.enable_events(on) == on {
             return ok(format!("task events already {word}"));
         }
         info!("remote control: events of tasks are {word}");
