@@ -1,3 +1,10 @@
+#[path = "../../../tasks/tests/support/crossing.rs"]
+mod crossing;
+#[path = "../../../tasks/tests/support/half.rs"]
+mod half;
+
+use std::sync::Arc;
+
 use serde_json::json;
 use sqlx::Executor as _;
 use uuid::Uuid;
@@ -177,4 +184,51 @@ async fn a_url_says_how_values_are_written_and_hides_its_password() {
         open("postgresql://db/app?result_encoding=yaml").unwrap_err(),
         NotAResultUrl
     );
+}
+
+/// For Python, whose driver is named in the URL.
+fn theirs(pool: &PgPool) -> String {
+    let url = sqlx::ConnectOptions::to_url_lossy(&*pool.connect_options()).to_string();
+    let (_, rest) = url.split_once("://").unwrap();
+    let (rest, _) = rest.split_once('?').unwrap_or((rest, ""));
+    format!("db+postgresql+psycopg://{rest}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_are_read_by_python_and_pythons_by_us() {
+    for query in ["", "result_encoding=pickle"] {
+        let (results, pool) = results(query).await;
+
+        crossing::exchange(&results, &theirs(&pool)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn canvases_cross_between_python_and_us() {
+    let broker = std::env::var("WAYBILL_TEST_AMQP_URL").expect("run `make test`, which starts the services");
+    let (results, pool) = results("").await;
+    let (python, ours) = (format!("theirs-{}", Uuid::new_v4()), format!("ours-{}", Uuid::new_v4()));
+
+    let found = crossing::cross(&broker, &theirs(&pool), Arc::new(results), &python, &ours).await;
+
+    crossing::check(&found);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_tables_are_those_that_python_makes() {
+    let ((results, ours), (_, pythons)) = (results("").await, results("").await);
+
+    results.load(&["none".to_owned()]).await.unwrap();
+    crossing::told(crossing::python("tables", &theirs(&pythons), &[])).await;
+
+    for what in [
+        "SELECT json_agg(c ORDER BY table_name, ordinal_position)::text FROM (SELECT table_name, column_name, data_type,
+         character_maximum_length, is_nullable, column_default, ordinal_position FROM information_schema.columns
+         WHERE table_schema = 'public') c",
+        "SELECT string_agg(indexdef, ';' ORDER BY indexdef) FROM pg_indexes WHERE schemaname = 'public'",
+        "SELECT string_agg(sequence_name, ';' ORDER BY sequence_name) FROM information_schema.sequences",
+    ] {
+        let read = async |pool: &PgPool| sqlx::query_scalar::<_, String>(what).fetch_one(pool).await.unwrap();
+        assert_eq!(read(&ours).await, read(&pythons).await);
+    }
 }

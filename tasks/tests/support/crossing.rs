@@ -9,17 +9,23 @@ use tokio::process::Command;
 use waybill_tasks::celery::registry::Exception;
 use waybill_tasks::celery::results::{ResultBackend, ResultTree, State, TaskResult};
 
-use crate::half::Half;
+use super::half::Half;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/interop/python/canvas.py");
+const SCRIPT: &str = "tests/interop/python/canvas.py";
 
 /// Stock Celery, on the script.
 pub(crate) fn python(mode: &str, backend: &str, more: &[&str]) -> Command {
     let python = std::env::var("WAYBILL_TEST_PYTHON");
     let python = python.expect("WAYBILL_TEST_PYTHON is not set: run `make test`, which makes a Python with Celery");
+    // Of the repository, whichever of its packages is tested.
+    let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = package
+        .ancestors()
+        .map(|folder| folder.join(SCRIPT))
+        .find(|script| script.exists());
     let mut command = Command::new(python);
     command
-        .arg(SCRIPT)
+        .arg(script.expect("the script is in the repository"))
         .args([mode, "--backend", backend])
         .args(more)
         .kill_on_drop(true);
@@ -67,13 +73,23 @@ pub(crate) fn check(found: &Json) {
         "chain that breaks at theirs": boom,
         "chord that breaks at ours": boom,
         "chord that breaks at theirs": boom,
-        "body of the chord that breaks at ours": ["ChordError", "Dependency part 0 raised ValueError('boom')"],
-        "body of the chord that breaks at theirs": ["ChordError", "Dependency part 0 raised ValueError('boom')"],
         "error callback": boom,
         "told": true,
         "linked": [2, [[7, 8]]],
         "states of what broke": ["FAILURE", "FAILURE"],
     });
+    // Who looks after a chord without a counting backend depends on its body's queue, and Python's own worker may leave the id out.
+    for name in [
+        "body of the chord that breaks at ours",
+        "body of the chord that breaks at theirs",
+    ] {
+        let text = found[name][1].as_str().unwrap_or_default();
+        let known = ["Dependency part 0 raised ValueError('boom')", "ValueError('boom')"];
+        assert!(
+            found[name][0] == "ChordError" && known.contains(&text),
+            "{name}: {found:#}"
+        );
+    }
     for (name, expected) in expected.as_object().expect("an object") {
         assert_eq!(&found[name], expected, "{name}: {found:#}");
     }
