@@ -376,7 +376,7 @@ async fn a_delivery_can_be_cancelled_until_it_is_picked_up() {
 async fn an_outage_answers_nobody_but_those_who_read_the_ledger() {
     let outage = Outage {
         start: Duration::ZERO,
-        length: Duration::from_millis(300),
+        length: Duration::from_secs(4),
     };
     let simulator = start(SimulatorOptions {
         outage: Some(outage),
@@ -386,7 +386,7 @@ async fn an_outage_answers_nobody_but_those_who_read_the_ledger() {
 
     let (during, _) = book(&simulator, "o-1", "o-1:book", "http://127.0.0.1:1/").await;
     let (ledger, _) = get(&simulator, "/_ledger").await;
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    tokio::time::sleep(outage.length).await;
     let (after, _) = book(&simulator, "o-1", "o-1:book", "http://127.0.0.1:1/").await;
 
     assert_eq!([during, ledger, after], [503, 200, 201]);
