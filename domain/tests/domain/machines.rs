@@ -152,17 +152,19 @@ fn agrees(graph: &Graph, order: &DeliveryOrder, name: &str) {
         let refusal = order
             .decide(graph, event(name, role), noon())
             .expect_err("it leads nowhere");
-        let agrees = match (&refusal, said) {
+        // What this reporter may never take, and what this order has not been in, contradicts; it may also be ahead.
+        let agrees = matches!(
+            (&refusal, said),
             (Refusal::Noted { .. }, Disposition::Note)
-            | (Refusal::Duplicate { .. }, Disposition::Duplicate)
-            | (Refusal::Stale { .. }, Disposition::Stale)
-            | (Refusal::Early { .. }, Disposition::Park(_))
-            | (Refusal::ForOperator { .. }, Disposition::Operator) => true,
-            // What this reporter may never take, and what this order has not been in, contradicts; it may also be ahead.
-            (Refusal::Contradiction { .. }, Disposition::Conflict | Disposition::Stale | Disposition::Park(_)) => true,
-            (Refusal::Early { .. }, Disposition::Stale) => true,
-            _ => false,
-        };
+                | (Refusal::Duplicate { .. }, Disposition::Duplicate)
+                | (Refusal::Stale { .. } | Refusal::Early { .. }, Disposition::Stale)
+                | (Refusal::Early { .. }, Disposition::Park(_))
+                | (Refusal::ForOperator { .. }, Disposition::Operator)
+                | (
+                    Refusal::Contradiction { .. },
+                    Disposition::Conflict | Disposition::Stale | Disposition::Park(_)
+                )
+        );
         assert!(agrees, "{name} by {role} in {}: {said}, {refusal}", order.state);
     }
 }

@@ -16,9 +16,9 @@ fn template_of(states: usize) -> String {
         } else {
             format!("STEP_{place}")
         };
-        write!(
+        writeln!(
             body,
-            "            {name}:\n              kind: active\n              on_enter: [notify_customer]\n"
+            "            {name}:\n              kind: active\n              on_enter: [notify_customer]"
         )
         .unwrap();
         body += "              deadline: {after: PT1H, event: OVERDUE}\n              transitions:\n";
@@ -28,12 +28,12 @@ fn template_of(states: usize) -> String {
                 next if next < states - 2 => format!("STEP_{next}"),
                 _ => "DONE".to_owned(),
             };
-            write!(
+            writeln!(
                 body,
-                "                ON_{skip}:\n                  to: {to}\n                  actors: [service]\n"
+                "                ON_{skip}:\n                  to: {to}\n                  actors: [service]"
             )
             .unwrap();
-            write!(body, "                  requires: [partner_order_number]\n").unwrap();
+            body += "                  requires: [partner_order_number]\n";
             if place > 10 {
                 body += "                  when: [{field: failure_reason, is: LOST}, {been_in: STEP_7}]\n";
             }
