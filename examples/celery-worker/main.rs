@@ -98,9 +98,10 @@ async fn main() -> Result<()> {
         .with_canvas(Arc::new(canvas))
         .with_events(events.clone())
         .with_state(state.clone());
-    let panel = Panel::new(state.clone(), facts, Arc::new(keeping.engine.clone())).with_events(events);
+    let mut panel = Panel::new(state.clone(), facts, Arc::new(keeping.engine.clone())).with_events(events);
     if let Some(backend) = backend {
-        worker = worker.with_results(backend);
+        worker = worker.with_results(backend.clone());
+        panel = panel.with_results(backend);
     }
     let mut pidbox = Pidbox::new(panel, amqp.mailbox());
 

@@ -41,9 +41,11 @@ impl Value for Filter {
     fn parse(text: &str) -> Option<Self> {
         // A bare word that is no level would be taken as a target with everything logged: a misspelt level.
         let meant = |directive: &str| directive.contains(['=', '[']) || directive.parse::<LevelFilter>().is_ok();
-        let meant = text
-            .split(',')
-            .all(|directive| meant(directive.trim()) && !directive.trim().is_empty());
+        // A target is a Rust path; what else a filter is made of, its reader does not survive.
+        let meant = text.is_ascii()
+            && text
+                .split(',')
+                .all(|directive| meant(directive.trim()) && !directive.trim().is_empty());
         (meant && text.parse::<EnvFilter>().is_ok()).then(|| Self(text.to_owned()))
     }
 

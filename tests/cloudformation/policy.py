@@ -66,6 +66,7 @@ MUTATIONS = {
     "a failure needs no reason": (in_block("DeliveryGraphV1", "requires: [failure_reason]", "requires: [partner_order_number]"), "graphs_follow_the_delivery_rules"),
     "order management is not told": (in_block("DeliveryGraphV1", "notify_order_management", "notify_customer"), "graphs_follow_the_delivery_rules"),
     "an order begins in the middle": (in_block("DeliveryGraphV1", "initial: CREATED", "initial: PICKED_UP"), "graphs_follow_the_delivery_rules"),
+    "a state has no way out": (in_block("DeliveryGraphV1", "kind: terminal\n              outcome: cancelled", "kind: attention"), "every_state_ends_or_goes_on"),
     "nothing watches a rollout": (in_block("Environment", "      Monitors:\n        - AlarmArn: !GetAtt RefusalAlarm.Arn\n          AlarmRoleArn: !GetAtt AlarmReaderRole.Arn\n", "      Monitors: []\n"), "routing_is_rolled_out_with_alarms"),
     "the routing is not kept": (in_block("DeliveryGraphRouting", "UpdateReplacePolicy: Retain", "UpdateReplacePolicy: Delete"), "routing_is_rolled_out_with_alarms"),
     "a rollout has no strategy": (in_block("RoutingRollout", "      DeploymentStrategyId: !Ref RolloutStrategy\n", ""), "routing_is_rolled_out_with_alarms"),

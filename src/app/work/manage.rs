@@ -53,7 +53,10 @@ pub(super) fn start(
     // With the relays: what happens to tasks while the consumers stop is told too.
     app.relays
         .spawn(sending.run(amqp.mailbox(), heartbeat, app.relay_stop.clone()));
-    let panel = Panel::new(Arc::clone(state), facts, Arc::new(app.engine.clone())).with_events(events.clone());
+    let mut panel = Panel::new(Arc::clone(state), facts, Arc::new(app.engine.clone())).with_events(events.clone());
+    if let Some(results) = &app.results {
+        panel = panel.with_results(Arc::clone(results));
+    }
     let answering = answer(
         app,
         amqp,

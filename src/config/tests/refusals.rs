@@ -269,6 +269,12 @@ const REFUSALS: &[Refusal] = &[
     ),
     (
         Role::All,
+        &[("WAYBILL_LOG", "caf\u{e9}=info")],
+        "WAYBILL_LOG: \"caf\u{e9}=info\" given, expected a level (off, error, warn, info, debug, trace), or target=level with \
+         commas between",
+    ),
+    (
+        Role::All,
         &[("WAYBILL_LOG_FORMAT", "JSON")],
         "WAYBILL_LOG_FORMAT: \"JSON\" given, expected text or json",
     ),
