@@ -109,11 +109,12 @@ impl Panel {
             "terminate" => self.terminate(&arguments).await,
             "revoke_by_stamped_headers" => self.revoke_stamped(&arguments),
             "scheduled" => self.scheduled().await,
+            "query_task" => self.query(&arguments.texts("ids")).await,
             "rate_limit" => self.rate_limit(&arguments),
             "time_limit" => self.time_limit(&arguments),
             "pool_grow" | "pool_shrink" | "pool_restart" | "autoscale" => self.resize(&arguments),
             "add_consumer" | "cancel_consumer" | "active_queues" => self.places(&arguments),
-            "active" | "reserved" | "registered" | "revoked" | "query_task" => self.look(&arguments),
+            "active" | "reserved" | "registered" | "revoked" => self.look(&arguments),
             "ping" | "stats" | "conf" | "report" | "memsample" | "memdump" | "objgraph" => self.measure(&arguments),
             other => self.keep_in_step(other, &arguments),
         }

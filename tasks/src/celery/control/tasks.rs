@@ -1,6 +1,7 @@
 //! What a worker has in hand, has put off, and can do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -13,6 +14,9 @@ use crate::celery::transport::Scheduled;
 /// How many tasks that wait for their time are told at most: there may be a hundred thousand.
 const SCHEDULED_AT_MOST: usize = 1_000;
 
+/// How long a message takes into the store; the answer is due within a second.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
+
 /// What Python gives to tasks that wait for their time.
 const PRIORITY: u8 = 6;
 
@@ -24,7 +28,6 @@ impl Panel {
             "active" => Ok(self.infos(&self.state.active(), arguments.is_true("safe"))),
             "reserved" => Ok(self.infos(&self.state.reserved(), false)),
             "revoked" => Ok(self.state.revoked_ids().into()),
-            "query_task" => Ok(self.query(&arguments.texts("ids"))),
             _ => Ok(self.registered(arguments)),
         }
     }
@@ -36,8 +39,8 @@ impl Panel {
             .collect()
     }
 
-    /// Ids that are not in hand are left out.
-    fn query(&self, ids: &[String]) -> Value {
+    /// Ids that are neither in hand nor put off are left out.
+    pub(super) async fn query(&self, ids: &[String]) -> Replied {
         let mut found = Map::new();
         for id in ids {
             if let Some(task) = self.state.find(id).last() {
@@ -48,10 +51,26 @@ impl Panel {
                 found.insert(id.clone(), json!([stage, task.info(self.state.nodename(), false)]));
             }
         }
-        found.into()
+        if found.len() < ids.len() {
+            for mut put_off in self.put_off().await? {
+                let id = put_off["request"]["id"].as_str().unwrap_or_default().to_owned();
+                if ids.contains(&id) {
+                    found
+                        .entry(id)
+                        .or_insert(json!(["scheduled", put_off["request"].take()]));
+                }
+            }
+        }
+        Ok(found.into())
     }
 
     pub(super) async fn scheduled(&self) -> Replied {
+        Ok(self.put_off().await?.into())
+    }
+
+    async fn put_off(&self) -> Result<Vec<Value>, Raised> {
+        // What was sent just before the question may still be on its way into the store: with Python both come over one connection.
+        tokio::time::sleep(ON_ITS_WAY).await;
         let kept = self.keeper.scheduled(SCHEDULED_AT_MOST).await;
         let kept = kept.map_err(|error| Raised(format!("OperationalError('{error}')")))?;
         Ok(kept.iter().filter_map(|scheduled| self.shown(scheduled)).collect())

@@ -370,10 +370,10 @@ async fn what_is_in_hand_or_put_off_can_be_looked_at() {
     let active = world.ask("dump_active", json!({"safe": true})).await;
     assert_eq!((&active[0]["id"], &active[0]["args"]), (&json!("a"), &json!("()")));
     assert_eq!(world.ask("reserved", json!({})).await, json!([]));
-    let found = world.ask("query_task", json!({"ids": ["a", "b"]})).await;
+    let found = world.ask("query_task", json!({"ids": ["a", "b", "later"]})).await;
     assert_eq!(
-        (found.as_object().unwrap().len(), &found["a"][0]),
-        (1, &json!("active"))
+        (found.as_object().unwrap().len(), &found["a"][0], &found["later"][0]),
+        (2, &json!("active"), &json!("scheduled"))
     );
     let scheduled = world.ask("scheduled", json!({})).await;
     assert_eq!(scheduled[0]["eta"], "2026-11-21T10:00:00.500000+00:00");
