@@ -25,7 +25,7 @@ class Receiver:
 
     def __init__(self, side, load, database):
         self.side, self.load, self.file = side, load, side.folder / f"{side.name}.db"
-        self.database = side.database if database == "PostgreSQL" else f"sqlite://{self.file}?mode=rwc"
+        self.database = side.database if database == "PostgreSQL" else f"sqlite://{self.file}"
 
     def send(self, connections, count, rate=None):
         command = [
@@ -41,13 +41,15 @@ class Receiver:
     def rows(self):
         if self.database.startswith("sqlite"):
             with sqlite3.connect(self.file) as database:
-                return database.execute("SELECT count(*) FROM callbacks").fetchone()[0]
+                return database.execute(f"SELECT count(*) FROM {self.table}").fetchone()[0]
         with psycopg.connect(self.database) as database:
-            return database.execute("SELECT count(*) FROM callbacks").fetchone()[0]
+            return database.execute(f"SELECT count(*) FROM {self.table}").fetchone()[0]
 
 
 class Waybill(Receiver):
     """`waybill serve`: verifies, stores, answers, and publishes the task that follows."""
+
+    table = "callbacks"
 
     def __enter__(self):
         self.side.settings["WAYBILL_DATABASE_URL"] = self.database
@@ -62,6 +64,8 @@ class Waybill(Receiver):
 
 class Peer(Receiver):
     """One insert per request, nothing verified, nothing published."""
+
+    table = "received"
 
     def __enter__(self):
         self.addr = f"127.0.0.1:{free_port()}"

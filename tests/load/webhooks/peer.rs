@@ -19,8 +19,8 @@ pub(super) struct Peer {
     addr: String,
 }
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS callbacks (event_id TEXT PRIMARY KEY, body BYTEA NOT NULL)";
-const INSERT: &str = "INSERT INTO callbacks (event_id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS received (event_id TEXT PRIMARY KEY, body BYTEA NOT NULL)";
+const INSERT: &str = "INSERT INTO received (event_id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 
 #[derive(Clone)]
 enum Database {
