@@ -196,5 +196,5 @@ async fn the_audit_names_what_was_altered() {
 /// How many there are, on both databases alike.
 fn migrations() -> usize {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
-    std::fs::read_dir(folder).unwrap().count()
+    std::fs::read_dir(folder).expect("the migrations").count()
 }
