@@ -4,6 +4,7 @@
 
 mod event;
 mod graph;
+mod migration;
 mod names;
 mod order;
 mod reason;
@@ -17,6 +18,7 @@ pub use graph::{
     FieldDocument, FieldSource, FieldType, Graph, GraphDocument, KNOWN_EFFECTS, Kind, MOST_WAYS, Outcome, Passage,
     Path, SCHEMA, State, StateDocument, Stop, Tag, TransitionDocument, Way,
 };
+pub use migration::{Migration, MigrationError, StateMapping};
 pub use names::{EffectName, EventName, FieldName, GraphVersion, MachineName, OrderId, Revision, StateName};
 pub use order::{DeliveryOrder, Instance};
 pub use reason::{CancelReason, FailureReason};

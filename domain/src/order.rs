@@ -12,12 +12,12 @@ use crate::{
     Timestamp, Transition,
 };
 
-/// Where an instance of a machine stands, and which graph version it obeys for life.
+/// Where an instance of a machine stands, and which graph version it obeys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
     /// Its id.
     pub id: OrderId,
-    /// The version it was born with.
+    /// The version it was born with, or was migrated to since.
     pub graph_version: GraphVersion,
     /// Where it is.
     pub state: StateName,
@@ -101,13 +101,17 @@ impl Instance {
         self.state = transition.to.clone();
         self.rank = transition.rank;
         self.revision = transition.revision;
+        if transition.change == Change::Migrated {
+            self.apply_migration(transition);
+            return;
+        }
         self.visited.insert(transition.to.clone());
         for (name, value) in &transition.fields {
             self.fields.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
 
-    /// Rebuilds an order from its log; none if the log does not begin with a birth.
+    /// Rebuilds an order, born on that version, from its log; none if the log does not begin with a birth.
     pub fn replay<'a>(log: impl IntoIterator<Item = &'a Transition>, graph_version: GraphVersion) -> Option<Self> {
         let mut log = log.into_iter();
         let birth = log.next().filter(|first| first.change == Change::Born)?;

@@ -87,6 +87,7 @@ pub struct Transition {
     pub at: Timestamp,
     /// What must follow, in order; empty where nothing moved.
     pub effects: Vec<RequestedEffect>,
-    /// The deadline of `to`, if it has one that is not immediate.
+    /// The deadline of `to`, if it has one that is not immediate. That of a migration is the order's own where the new version
+    /// has the same.
     pub deadline: Option<ArmedDeadline>,
 }

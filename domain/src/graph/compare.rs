@@ -5,7 +5,7 @@ mod facts;
 use std::fmt;
 
 use super::{Edge, Graph, State};
-use crate::StateName;
+use crate::{StateMapping, StateName};
 
 /// Something that two versions say differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,11 +75,26 @@ pub struct Comparison {
 impl Graph {
     /// Compares this version with a newer one of the same machine.
     pub fn compare(&self, newer: &Self) -> Comparison {
-        let live = self.states().filter(|state| !state.is_terminal() && !state.is_passed());
+        let mut passages = self.passages(newer, &StateMapping::default());
+        for passage in &mut passages {
+            if let (Some(state), Some(target)) =
+                (self.state(passage.state.as_str()), newer.state(passage.state.as_str()))
+            {
+                check_required(state, target, passage);
+                check_behind(self, newer, state, passage);
+                check_fields(self, newer, passage);
+            }
+        }
         Comparison {
             differences: differences(self, newer),
-            passages: live.map(|state| passage(self, newer, state)).collect(),
+            passages,
         }
+    }
+
+    /// What holds for every order in a state, whatever it knows and wherever it has been.
+    pub(crate) fn passages(&self, newer: &Self, mapping: &StateMapping) -> Vec<Passage> {
+        let live = self.states().filter(|state| !state.is_terminal() && !state.is_passed());
+        live.map(|state| passage(self, newer, state, mapping)).collect()
     }
 }
 
@@ -122,22 +137,29 @@ fn differences(older: &Graph, newer: &Graph) -> Vec<Difference> {
 
 /// Orders may move if whoever knows the older version finds nothing missing: each event still leads to the same state, for
 /// the same roles, with no more asked; and the order is nowhere where it could not have come.
-fn passage(older: &Graph, newer: &Graph, state: &State) -> Passage {
+///
+/// Where somebody has said what becomes of a state, what its events mean from then on is theirs to decide: it is told as a change.
+fn passage(older: &Graph, newer: &Graph, state: &State, mapping: &StateMapping) -> Passage {
     let mut passage = Passage {
         state: state.name.clone(),
         blockers: Vec::new(),
         changes: Vec::new(),
     };
-    let Some(target) = newer.state(state.name.as_str()) else {
+    let Some(target) = newer.state(mapping.of(&state.name).as_str()) else {
         passage.blockers.push(format!("{} was removed", state.name));
         return passage;
     };
     check_state(older, state, target, &mut passage);
+    let before = passage.blockers.len();
     for edge in state.edges.values() {
         match target.edges.get(&edge.event) {
             None => passage.blockers.push(format!("{} was removed", edge.event)),
-            Some(other) => check_edge(edge, other, &mut passage),
+            Some(other) => check_edge(edge, other, mapping, &mut passage),
         }
+    }
+    if mapping.names(&state.name) {
+        let decided = passage.blockers.split_off(before);
+        passage.changes.extend(decided);
     }
     for edge in target
         .edges
@@ -148,8 +170,6 @@ fn passage(older: &Graph, newer: &Graph, state: &State) -> Passage {
             .changes
             .push(format!("{} is new, and leads to {}", edge.event, edge.to));
     }
-    check_behind(older, newer, state, &mut passage);
-    check_fields(older, newer, &mut passage);
     passage
 }
 
@@ -164,9 +184,6 @@ fn check_state(older: &Graph, state: &State, target: &State, passage: &mut Passa
             .blockers
             .push(format!("{} is left at once now, no order waits in it", state.name));
     }
-    for field in target.requires.iter().filter(|field| !state.requires.contains(field)) {
-        passage.blockers.push(format!("{} requires {field} now", state.name));
-    }
     if state.deadline != target.deadline {
         let tell = |deadline: &Option<super::Deadline>| match deadline {
             Some(deadline) => format!("{} after {}", deadline.event, facts::span(deadline.after)),
@@ -174,6 +191,14 @@ fn check_state(older: &Graph, state: &State, target: &State, passage: &mut Passa
         };
         let (was, is) = (tell(&state.deadline), tell(&target.deadline));
         passage.changes.push(format!("the deadline was {was} and is {is}"));
+    }
+    // A state is entered once: whoever moves over entered it by the older version.
+    let follows = target.on_enter.iter().filter(|effect| !state.on_enter.contains(effect));
+    let happens = target.automatic.iter().filter(|event| !state.automatic.contains(event));
+    for new in follows.map(ToString::to_string).chain(happens.map(ToString::to_string)) {
+        passage.changes.push(format!(
+            "{new} follows on entry now, and not for those who are there already"
+        ));
     }
     for effect in state.on_enter.iter().filter(|effect| !target.on_enter.contains(effect)) {
         let defined = older.effects().get(effect);
@@ -187,9 +212,15 @@ fn check_state(older: &Graph, state: &State, target: &State, passage: &mut Passa
     }
 }
 
-fn check_edge(edge: &Edge, other: &Edge, passage: &mut Passage) {
+fn check_required(state: &State, target: &State, passage: &mut Passage) {
+    for field in target.requires.iter().filter(|field| !state.requires.contains(field)) {
+        passage.blockers.push(format!("{} requires {field} now", state.name));
+    }
+}
+
+fn check_edge(edge: &Edge, other: &Edge, mapping: &StateMapping, passage: &mut Passage) {
     let event = &edge.event;
-    if edge.to != other.to {
+    if *mapping.of(&edge.to) != other.to {
         passage
             .blockers
             .push(format!("{event} led to {} and leads to {}", edge.to, other.to));

@@ -14,11 +14,7 @@ impl Instance {
     /// The log row of entering a state by an event.
     pub(super) fn enter(&self, graph: &Graph, target: &State, event: Event, now: Timestamp) -> Transition {
         let at = now.trunc_subsecs(6);
-        let deadline = target.deadline.as_ref().filter(|deadline| !deadline.is_immediate());
-        let deadline = deadline.map(|deadline| ArmedDeadline {
-            event: deadline.event.clone(),
-            at: self.due(graph, deadline, &event.fields, at),
-        });
+        let deadline = self.armed(graph, target, &event.fields, at);
         Transition {
             order_id: self.id,
             revision: self.revision.next(),
@@ -36,6 +32,19 @@ impl Instance {
             at,
             deadline,
         }
+    }
+
+    /// The deadline of this order, had it come to a state at `entered_at`.
+    pub(crate) fn deadline(&self, graph: &Graph, state: &State, entered_at: Timestamp) -> Option<ArmedDeadline> {
+        self.armed(graph, state, &Fields::new(), entered_at)
+    }
+
+    fn armed(&self, graph: &Graph, state: &State, brought: &Fields, at: Timestamp) -> Option<ArmedDeadline> {
+        let deadline = state.deadline.as_ref().filter(|deadline| !deadline.is_immediate())?;
+        Some(ArmedDeadline {
+            event: deadline.event.clone(),
+            at: self.due(graph, deadline, brought, at),
+        })
     }
 
     /// When a deadline is due: counted from its field where the order knows it, else after its fixed time.

@@ -6,6 +6,7 @@ mod defects;
 mod history;
 mod language;
 mod machines;
+mod migrations;
 mod properties;
 mod random;
 mod reasons;
