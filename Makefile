@@ -61,11 +61,11 @@ accept: ## rewrite generated files and snapshots from what the code says now
 	WAYBILL_ACCEPT=1 INSTA_UPDATE=always $(SERVICES)/run $(TESTS)
 
 .PHONY: bench
-bench: ## measure Waybill beside others on the same machine and services; WAYBILL_BENCH=orders|webhooks|celery: a part
+bench: ## measure Waybill beside others on the same machine and services; WAYBILL_BENCH=orders|webhooks|celery|migration: a part
 	$(SERVICES)/install
-	cargo build --release --bin waybill --example webhook-load $(if $(filter orders webhooks,$(WAYBILL_BENCH)),,--example celery-worker)
-	$(if $(filter orders webhooks,$(WAYBILL_BENCH)),,cargo build --release -p waybill-tasks --example broker_limit)
-	$(if $(filter orders webhooks,$(WAYBILL_BENCH)),,cargo build --release -p waybill-peer)
+	cargo build --release --bin waybill --example webhook-load $(if $(filter orders webhooks migration,$(WAYBILL_BENCH)),,--example celery-worker)
+	$(if $(filter orders webhooks migration,$(WAYBILL_BENCH)),,cargo build --release -p waybill-tasks --example broker_limit)
+	$(if $(filter orders webhooks migration,$(WAYBILL_BENCH)),,cargo build --release -p waybill-peer)
 	$(SERVICES)/run tests/load/run
 
 .PHONY: long

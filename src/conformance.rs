@@ -7,6 +7,7 @@ mod effects;
 mod fixture;
 mod histories;
 mod messages;
+mod migrations;
 mod outgoing;
 mod payments;
 mod silence;

@@ -12,6 +12,7 @@ mod effect;
 pub mod handover;
 mod keep;
 mod message;
+pub mod migration;
 pub mod orders;
 pub mod outgoing;
 pub mod payment;
@@ -167,9 +168,9 @@ impl Engine {
         self.committer.depth()
     }
 
-    /// The graph that an order is pinned to.
-    pub fn graph_of(&self, version: GraphVersion) -> Option<Arc<waybill_domain::Graph>> {
-        self.core.graph(version)
+    /// The graph that an order is pinned to; none if this program cannot read it.
+    pub async fn graph_of(&self, version: GraphVersion) -> Result<Option<Arc<waybill_domain::Graph>>, DbError> {
+        self.core.store.learnt_graph(MACHINE, version).await
     }
 }
 

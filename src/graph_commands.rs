@@ -5,6 +5,7 @@
 
 mod difference;
 mod gate;
+mod migrate_orders;
 mod table;
 mod versions;
 mod view;
@@ -15,11 +16,13 @@ use std::path::Path;
 use waybill_domain::{Graph, GraphVersion, MOST_WAYS};
 
 use crate::diagram::{self, Format};
+use crate::engine::EngineError;
 use crate::store::DbError;
 use crate::template::{LOCK_NAME, Lock, LockError, MACHINES, Published, Template, TemplateError};
 
 pub use difference::{Painting, diff};
 pub use gate::gate;
+pub use migrate_orders::{Manner, Move, migrate_orders, rehearse_migration};
 pub use versions::{activate, publish, retire, versions};
 pub use view::{DeadlineView, EdgeView, GraphView, StateView};
 
@@ -62,6 +65,9 @@ pub enum GraphCommandError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] DbError),
+    /// The store did not take what was to be written.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// Only some formats have room for two versions.
     #[error("a difference is drawn as svg or mermaid")]
     NotDrawable,

@@ -126,7 +126,7 @@ impl axum::extract::FromRequestParts<App> for MayReport {
             None => store.latest_order(OrderId(id)).await?.ok_or_else(Problem::not_found)?.0,
         };
         caller.authorize(Action::ReportEvent(&order.loaded.record.customer_id))?;
-        let graph = app.engine.graph_of(order.loaded.order.graph_version);
+        let graph = app.engine.graph_of(order.loaded.order.graph_version).await?;
         Ok(Self {
             caller,
             order_id: OrderId(id),
@@ -191,7 +191,7 @@ async fn conflict(app: &App, order_id: OrderId, problem: Problem) -> Result<Prob
         return Err(Problem::not_found());
     };
     let order = stored.loaded.order;
-    let graph = app.engine.graph_of(order.graph_version);
+    let graph = app.engine.graph_of(order.graph_version).await?;
     Ok(problem
         .with("state", order.state.as_str())
         .with("revision", order.revision.0)

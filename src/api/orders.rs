@@ -114,10 +114,8 @@ pub(super) async fn show_allowed_events(
     Id(id): Id,
 ) -> Result<Json<Vec<AllowedEvent>>, Problem> {
     let order = find(&app, &caller, OrderId(id)).await?.loaded.order;
-    Ok(Json(allowed_events(
-        app.engine.graph_of(order.graph_version).as_deref(),
-        &order,
-    )))
+    let graph = app.engine.graph_of(order.graph_version).await?;
+    Ok(Json(allowed_events(graph.as_deref(), &order)))
 }
 
 /// An order with its ETag.

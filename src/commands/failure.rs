@@ -131,6 +131,7 @@ impl From<GraphCommandError> for Failure {
             GraphCommandError::Output(error) => error.into(),
             GraphCommandError::Template(error) => error.into(),
             GraphCommandError::Store(error) => error.into(),
+            GraphCommandError::Engine(error) => error.into(),
             other => Self::usage(chain(&other)),
         }
     }

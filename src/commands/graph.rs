@@ -1,20 +1,25 @@
 //! `waybill graph`: checks, locks, shows, compares and draws the graphs of a template.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
-use waybill_domain::GraphVersion;
+use tokio_util::sync::CancellationToken;
+use waybill_domain::{GraphVersion, StateName};
 
 use super::Failure;
 use super::failure::{BAD, DONE};
+use super::process::Signals;
 use crate::app::{open_store, read_template};
 use crate::config::{Role, Settings};
 use crate::diagram::Format;
 use crate::engine::MACHINE;
-use crate::graph_commands::{self, GraphCommandError, Painting, Selection, Style, Verdict};
+use crate::graph_commands::{self, GraphCommandError, Manner, Move, Painting, Selection, Style, Verdict};
+use crate::store::Store;
 use crate::template::{Lock, Share, Template};
 
 /// `waybill graph …`.
@@ -86,6 +91,40 @@ pub enum GraphCommand {
         /// Of this machine.
         #[arg(long, value_name = "M", default_value = MACHINE)]
         machine: String,
+    },
+    /// Moves live orders of one version to another, each whole or not at all, beside everything else that moves them.
+    ///
+    /// An order keeps its state, or takes the one that `--map` says, and its log keeps who moved it from where to where. Deadlines that
+    /// both versions have stay; others are armed as the new version says, counted from when the order came to where it stands. No
+    /// effects follow. What is on the new version already is done: stopped or killed, the same command goes on from there.
+    #[command(
+        after_help = "Examples:\n  waybill graph migrate-orders --from 1 --to 2 --dry-run\n  waybill graph migrate-orders --from 1 --to 2 --map PICKED_UP=COLLECTED --by ada\n\nExit code 0: none stays on the old version; 1: some do, and why was listed."
+    )]
+    MigrateOrders {
+        /// The version that they leave.
+        #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(1..))]
+        from: u32,
+        /// The version that they move to.
+        #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(1..))]
+        to: u32,
+        /// What a state is called in the new version; for a state of both (CREATED=CREATED), that its events may mean something else.
+        #[arg(long, value_name = "OLD=NEW", value_parser = mapped)]
+        map: Vec<(StateName, StateName)>,
+        /// Says of every live order what would become of it, and changes nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// At most so many orders a second; fewer, if the database is busy.
+        #[arg(long, value_name = "ORDERS", default_value = "2500")]
+        per_second: NonZeroU32,
+        /// Who moves them: what the log keeps.
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        by: String,
+        /// Of this machine.
+        #[arg(long, value_name = "M", default_value = MACHINE)]
+        machine: String,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
     },
     /// Lists the versions in the database: published, active, draining or retired, and how many orders live on each.
     Versions {
@@ -227,6 +266,15 @@ fn share(text: &str) -> Result<Share, String> {
     })
 }
 
+/// `PICKED_UP=COLLECTED`: a state, and what it is called in the new version.
+fn mapped(text: &str) -> Result<(StateName, StateName), String> {
+    let pair = text
+        .split_once('=')
+        .filter(|(old, new)| !old.is_empty() && !new.is_empty());
+    let (old, new) = pair.ok_or_else(|| format!("found {text:?}, expected OLD=NEW"))?;
+    Ok((old.into(), new.into()))
+}
+
 /// The commands that need the database; whoever runs them is who the system says.
 async fn run_stored(command: &GraphCommand, out: &mut (dyn Write + Send)) -> Result<Verdict, Failure> {
     let settings = Settings::from_environment(Role::Operator)?;
@@ -240,6 +288,7 @@ async fn run_stored(command: &GraphCommand, out: &mut (dyn Write + Send)) -> Res
             graph_commands::retire(&store, machine, GraphVersion(*version), by, out).await?
         }
         GraphCommand::Versions { machine } => graph_commands::versions(&store, machine, out).await?,
+        GraphCommand::MigrateOrders { .. } => migrate_orders(command, &store, out).await?,
         GraphCommand::Publish { file } => {
             let path = file.as_deref().or(settings.graph.as_deref());
             let template = template(path, None)?;
@@ -253,11 +302,73 @@ async fn run_stored(command: &GraphCommand, out: &mut (dyn Write + Send)) -> Res
     })
 }
 
+/// Beside what is told in the end, a terminal sees how far it is; a signal ends it after what is in hand.
+async fn migrate_orders(
+    command: &GraphCommand,
+    store: &Store,
+    out: &mut (dyn Write + Send),
+) -> Result<Verdict, Failure> {
+    let GraphCommand::MigrateOrders {
+        from,
+        to,
+        map,
+        dry_run,
+        per_second,
+        by,
+        machine,
+        json,
+    } = command
+    else {
+        return Ok(Verdict::Good);
+    };
+    let asked = Move {
+        machine: machine.clone(),
+        from: GraphVersion(*from),
+        to: GraphVersion(*to),
+        mapping: map.iter().cloned().collect(),
+    };
+    let style = if *json { Style::Json } else { Style::Text };
+    let watched = io::stderr().is_terminal();
+    let progress = move |done: u64| {
+        if watched {
+            eprint!("\r{done} orders");
+        }
+    };
+    let mut told = Vec::new();
+    let verdict = if *dry_run {
+        graph_commands::rehearse_migration(store, &asked, style, progress, &mut told).await
+    } else {
+        let stop = CancellationToken::new();
+        let mut signals = Signals::listen()?;
+        let manner = Manner {
+            by: by.clone(),
+            per_second: *per_second,
+            stop: stop.clone(),
+        };
+        let mut moving = pin!(graph_commands::migrate_orders(
+            store, &asked, manner, style, progress, &mut told
+        ));
+        loop {
+            tokio::select! {
+                verdict = &mut moving => break verdict,
+                () = signals.next() => stop.cancel(),
+            }
+        }
+    };
+    if watched {
+        // The line of the progress is not part of the answer.
+        eprint!("\r\x1b[K");
+    }
+    out.write_all(&told)?;
+    Ok(verdict?)
+}
+
 pub(super) async fn run(command: &GraphCommand, out: &mut (dyn Write + Send)) -> Result<u8, Failure> {
     let verdict = match command {
         GraphCommand::Publish { .. }
         | GraphCommand::Activate { .. }
         | GraphCommand::Retire { .. }
+        | GraphCommand::MigrateOrders { .. }
         | GraphCommand::Versions { .. } => run_stored(command, out).await?,
         GraphCommand::Gate { file, retire } => {
             let text = match file {

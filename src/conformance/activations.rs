@@ -16,6 +16,11 @@ use crate::template::{SHIPPED, Share, Template, choose};
 
 /// The shipped template with a second version, whose orders are collected within a day.
 fn two_versions() -> Template {
+    with_second(|text| text.replace("after: PT48H", "after: PT24H"))
+}
+
+/// The shipped template with a second version, which is the first after a change.
+pub(super) fn with_second(change: impl FnOnce(String) -> String) -> Template {
     let start = SHIPPED.find("  DeliveryGraphV1:\n").expect("version 1");
     let end = SHIPPED
         .find("  # Runs the JSON Schema validator")
@@ -24,13 +29,12 @@ fn two_versions() -> Template {
         .replace("DeliveryGraphV1", "DeliveryGraphV2")
         .replace("Version: 1}", "Version: 2}")
         .replace("graph-v1", "graph-v2")
-        .replace("version: 1\n", "version: 2\n")
-        .replace("after: PT48H", "after: PT24H");
-    let text = format!("{}{second}{}", &SHIPPED[..end], &SHIPPED[end..]).replace("live: [1]", "live: [1, 2]");
+        .replace("version: 1\n", "version: 2\n");
+    let text = format!("{}{}{}", &SHIPPED[..end], change(second), &SHIPPED[end..]).replace("live: [1]", "live: [1, 2]");
     Template::parse(&text, "two versions").unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn share(version: u32, weight: u32) -> Share {
+pub(super) fn share(version: u32, weight: u32) -> Share {
     Share {
         version: GraphVersion(version),
         weight,
@@ -38,15 +42,19 @@ fn share(version: u32, weight: u32) -> Share {
 }
 
 async fn publish_both(fixture: &Fixture) {
+    publish_these(fixture, &two_versions()).await;
+}
+
+pub(super) async fn publish_these(fixture: &Fixture, template: &Template) {
     let mut told = Vec::new();
-    let verdict = publish(fixture.engine.store(), &two_versions(), None, &mut told)
+    let verdict = publish(fixture.engine.store(), template, None, &mut told)
         .await
         .unwrap();
     assert_eq!(verdict, Verdict::Good, "{}", String::from_utf8_lossy(&told));
 }
 
 /// Activates, and answers what was told.
-async fn activate_as(fixture: &Fixture, shares: &[Share]) -> (Verdict, String) {
+pub(super) async fn activate_as(fixture: &Fixture, shares: &[Share]) -> (Verdict, String) {
     let mut told = Vec::new();
     let verdict = activate(fixture.engine.store(), MACHINE, shares, "ada", &mut told)
         .await
@@ -61,7 +69,7 @@ async fn born(engine: &Engine, ordering: &str) -> OrderId {
     }
 }
 
-async fn version_of(fixture: &Fixture, id: OrderId) -> u32 {
+pub(super) async fn version_of(fixture: &Fixture, id: OrderId) -> u32 {
     let order = fixture.engine.store().order(id).await.expect("the store answers");
     order.expect("it exists").loaded.order.graph_version.0
 }

@@ -78,7 +78,7 @@ impl Engine {
         };
         // As the record was when this row was written: what came later is told later.
         let mut record = order.loaded.record;
-        let graph = self.graph_of(GraphVersion(entry.graph_version));
+        let graph = self.graph_of(GraphVersion(entry.graph_version)).await?;
         let state = graph
             .as_ref()
             .and_then(|graph| graph.state(entry.transition.to.as_str()));

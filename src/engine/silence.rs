@@ -34,8 +34,8 @@ impl Engine {
 
     /// The states, of any version, that a partner's word leads out of.
     fn awaiting_partner(&self) -> BTreeSet<String> {
-        let graphs = self.core.template.graphs().filter(|graph| *graph.machine() == MACHINE);
-        let states = graphs.flat_map(|graph| graph.states());
+        let graphs = self.core.store.graphs(MACHINE);
+        let states = graphs.iter().flat_map(|graph| graph.states());
         let awaited = states.filter(|state| {
             let mut edges = state.edges.values();
             edges.any(|edge| edge.actors.contains(&Role::DeliveryPartner))
@@ -78,7 +78,8 @@ impl Engine {
         };
         let order = stored.loaded.order;
         let adapter = self.adapter_of(partner);
-        let (Ok(report), Some(graph)) = (adapter.interpret(seen), self.core.graph(order.graph_version)) else {
+        let graph = self.graph_of(order.graph_version).await?;
+        let (Ok(report), Some(graph)) = (adapter.interpret(seen), graph) else {
             return Ok(true);
         };
         let Some(name) = report.kind.event() else {

@@ -60,7 +60,7 @@ fn list(entries: &[impl ToString]) -> String {
 }
 
 /// Rows with every column as wide as its widest cell.
-fn columns<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
+pub(super) fn columns<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = rows.collect();
     let width = |place: usize| {
         rows.iter()

@@ -59,6 +59,17 @@ pub enum Retirement {
 
 /// Reads the newest activation; until the transaction ends, no other one comes into force.
 pub(super) async fn read_shared(tx: &mut Tx, machine: &str) -> Result<Option<Activation>, DbError> {
+    share_fence(tx).await?;
+    newest(tx, machine).await
+}
+
+/// Whether a version is retired; until the transaction ends, that does not change.
+pub(super) async fn is_retired_shared(tx: &mut Tx, machine: &str, version: GraphVersion) -> Result<bool, DbError> {
+    share_fence(tx).await?;
+    Ok(versions(tx, "graph_retirements", machine).await?.contains(&version))
+}
+
+async fn share_fence(tx: &mut Tx) -> Result<(), DbError> {
     if tx.has_arrays() {
         tx.rows(
             "SELECT 1 AS one FROM (SELECT pg_advisory_xact_lock_shared($1)) AS fence",
@@ -66,7 +77,7 @@ pub(super) async fn read_shared(tx: &mut Tx, machine: &str) -> Result<Option<Act
         )
         .await?;
     }
-    newest(tx, machine).await
+    Ok(())
 }
 
 /// Waits for every birth that is under way, and keeps further ones waiting until the transaction ends.

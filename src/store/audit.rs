@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use waybill_domain::{Change, DeliveryOrder, Graph, OrderId, Transition};
+use waybill_domain::{Change, DeliveryOrder, Graph, GraphVersion, OrderId, Transition};
 
 use super::db::{DbError, Row, Value};
 use super::orders::{LOG_COLUMNS, log_entry};
@@ -67,7 +67,7 @@ impl Audit {
 }
 
 impl Store {
-    /// Audits everything. `graphs` answers the version that an order is pinned to; `progress` hears how many orders are done.
+    /// Audits everything. `graphs` answers the versions that orders are or were pinned to; `progress` hears how many orders are done.
     pub async fn audit(
         &self,
         graphs: impl Fn(&str, u32) -> Option<Arc<Graph>> + Send,
@@ -125,19 +125,10 @@ impl Store {
                 audit.orders += 1;
                 audit.log_rows += log.len() as u64;
                 audit.effects += effects.len() as u64;
-                let graph = graphs(order.machine.as_str(), order.order.graph_version.0);
                 check_log(&mut audit, order, log);
                 check_record(&mut audit, order);
-                match graph {
-                    Some(graph) => check_graph(&mut audit, &graph, order, log, effects),
-                    None => {
-                        let detail = format!(
-                            "graph version {} is not known to this binary",
-                            order.order.graph_version
-                        );
-                        audit.report("I6", order.order.id, None, detail);
-                    }
-                }
+                let graph = |version| graphs(order.machine.as_str(), version);
+                check_graph(&mut audit, graph, order, log, effects);
                 check_publication(&mut audit, order.order.id, effects);
             }
             progress(audit.orders);
@@ -262,12 +253,16 @@ fn check_log(audit: &mut Audit, order: &Loaded, log: &[LogRow]) {
         rank = Some(row.rank);
     }
     let transitions: Vec<Transition> = log.iter().map(|entry| entry.transition.clone()).collect();
-    match DeliveryOrder::replay(&transitions, order.order.graph_version) {
+    let born_on = GraphVersion(log.first().map_or(0, |birth| birth.graph_version));
+    match DeliveryOrder::replay(&transitions, born_on) {
         None => audit.report("I1", id, None, "the log is empty".to_owned()),
         Some(replayed) if replayed != order.order => {
+            let tell =
+                |it: &DeliveryOrder| format!("{} at revision {}, version {}", it.state, it.revision, it.graph_version);
             let detail = format!(
-                "the instance is in {} at revision {}, its log says {} at {}",
-                order.order.state, order.order.revision, replayed.state, replayed.revision
+                "the instance is in {}, its log says {}",
+                tell(&order.order),
+                tell(&replayed)
             );
             audit.report("I2", id, None, detail);
         }
@@ -299,17 +294,49 @@ fn check_record(audit: &mut Audit, order: &Loaded) {
     }
 }
 
-/// I3, I5 and I6: every move is an edge of the pinned version, brought what the edge requires, and asked for its effects.
-fn check_graph(audit: &mut Audit, graph: &Graph, order: &Loaded, log: &[LogRow], effects: &[Effect]) {
+/// I3, I5 and I6: every move is an edge of the version that the order was pinned to then, brought what the edge requires, and asked
+/// for its effects. Nothing but a migration leads from one version to another.
+fn check_graph(
+    audit: &mut Audit,
+    graphs: impl Fn(u32) -> Option<Arc<Graph>>,
+    order: &Loaded,
+    log: &[LogRow],
+    effects: &[Effect],
+) {
     let id = order.order.id;
     let by_id: BTreeMap<_, _> = effects.iter().map(|effect| (effect.effect_id, effect)).collect();
     let mut known = std::collections::BTreeSet::new();
+    let mut pinned: Option<Arc<Graph>> = None;
     for entry in log {
         let row = &entry.transition;
         let sequence = Some(row.revision.0);
-        known.extend(row.fields.keys().cloned());
+        let version = GraphVersion(entry.graph_version);
+        let before = pinned.as_ref().map(|graph| graph.version());
+        if before != Some(version) {
+            let leads_here = row.migrated().map(|(from, to)| (Some(from), to)) == Some((before, version));
+            if row.change != Change::Born && !leads_here {
+                let detail = format!("it is of version {version}, and no migration led there from {before:?}");
+                audit.report("I6", id, sequence, detail);
+            }
+            pinned = graphs(version.0);
+        }
+        let Some(graph) = &pinned else {
+            let detail = format!("graph version {version} is not known to this binary");
+            audit.report("I6", id, sequence, detail);
+            return;
+        };
+        if row.change != Change::Migrated {
+            known.extend(row.fields.keys().cloned());
+        }
         let entered = match (row.change, &row.from) {
-            (Change::Noted | Change::Migrated, _) => continue,
+            (Change::Noted, _) => continue,
+            (Change::Migrated, _) => {
+                if graph.state(row.to.as_str()).is_none_or(|state| state.rank != row.rank) {
+                    let detail = format!("{} of rank {} is no state of version {version}", row.to, row.rank);
+                    audit.report("I6", id, sequence, detail);
+                }
+                continue;
+            }
             (Change::Born, _) => graph.initial().name == row.to,
             (Change::Moved, Some(from)) => match graph.edge(from.as_str(), row.event.as_str()) {
                 None => false,
@@ -324,11 +351,8 @@ fn check_graph(audit: &mut Audit, graph: &Graph, order: &Loaded, log: &[LogRow],
         };
         if !entered {
             let detail = format!(
-                "{:?} –{}→ {} is no edge of version {}",
-                row.from,
-                row.event,
-                row.to,
-                graph.version()
+                "{:?} –{}→ {} is no edge of version {version}",
+                row.from, row.event, row.to
             );
             audit.report("I6", id, sequence, detail);
             continue;

@@ -66,6 +66,7 @@ fn order_values(loaded: &Loaded) -> Vec<Value> {
         json!(order.visited).into(),
         json!(order.fields).into(),
         loaded.log_hash.clone().into(),
+        i64::from(order.graph_version.0).into(),
     ]
 }
 
@@ -109,9 +110,9 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
     let written = sql::with_values(
         tx,
         "UPDATE instances SET state = v.column2, rank = v.column3, revision = v.column4, visited = v.column5, fields = v.column6,
-         log_hash = v.column7, updated_at = v.column8 FROM",
+         log_hash = v.column7, graph_version = v.column8, updated_at = v.column9 FROM",
         rows,
-        "AS v WHERE instances.id = v.column1 AND instances.revision = v.column9 RETURNING instances.id",
+        "AS v WHERE instances.id = v.column1 AND instances.revision = v.column10 RETURNING instances.id",
     )
     .await?;
     if written.len() != moved.len() {
@@ -138,12 +139,7 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
         .iter()
         .map(|it| {
             let mut values = order_values(it);
-            values.extend([
-                it.machine.as_str().into(),
-                i64::from(it.order.graph_version.0).into(),
-                now.into(),
-                now.into(),
-            ]);
+            values.extend([it.machine.as_str().into(), now.into(), now.into()]);
             values
         })
         .collect();
@@ -155,8 +151,8 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
         "visited",
         "fields",
         "log_hash",
-        "machine",
         "graph_version",
+        "machine",
         "created_at",
         "updated_at",
     ];

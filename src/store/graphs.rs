@@ -13,6 +13,8 @@ use waybill_domain::{Graph, GraphDocument, GraphVersion, MachineName};
 use super::db::{DbError, Tx};
 use super::{Store, Unit};
 
+const DOCUMENT: &str = "SELECT document FROM graph_versions WHERE machine = $1 AND version = $2";
+
 type Graphs = BTreeMap<(MachineName, GraphVersion), Arc<Graph>>;
 
 /// Versions that were read and checked.
@@ -54,6 +56,24 @@ impl Store {
     pub fn graph(&self, machine: &str, version: GraphVersion) -> Option<Arc<Graph>> {
         let known = self.graphs.0.read().expect("nothing panics while it holds this");
         known.get(&(MachineName::from(machine), version)).cloned()
+    }
+
+    /// The same, learnt from the database if another process has published it since; none if this program cannot read it.
+    pub async fn learnt_graph(&self, machine: &str, version: GraphVersion) -> Result<Option<Arc<Graph>>, DbError> {
+        if self.graph(machine, version).is_none() {
+            let row = self
+                .db
+                .row(DOCUMENT, vec![machine.into(), i64::from(version.0).into()])
+                .await?;
+            match row.map(|row| row.json("document")).transpose()? {
+                None => return Ok(None),
+                Some(document) => match read_graph(machine, version, document) {
+                    Ok(graph) => self.know(Arc::new(graph)),
+                    Err(unreadable) => error!("{unreadable}"),
+                },
+            }
+        }
+        Ok(self.graph(machine, version))
     }
 
     /// Every version of a machine that this process knows.
@@ -106,8 +126,9 @@ impl Store {
         if self.graph(machine, version).is_some() {
             return Ok(Ok(()));
         }
-        let sql = "SELECT document FROM graph_versions WHERE machine = $1 AND version = $2";
-        let rows = tx.rows(sql, vec![machine.into(), i64::from(version.0).into()]).await?;
+        let rows = tx
+            .rows(DOCUMENT, vec![machine.into(), i64::from(version.0).into()])
+            .await?;
         let document = rows.first().map_or(Ok(Json::Null), |row| row.json("document"))?;
         Ok(read_graph(machine, version, document).map(|graph| self.know(Arc::new(graph))))
     }

@@ -48,6 +48,8 @@ pub struct Needs {
     pub digests: BTreeSet<Vec<u8>>,
     /// The machine that an order may be born of: which versions are active.
     pub births: Option<&'static str>,
+    /// The version that orders move to: whether it is retired. It is not while the transaction lasts.
+    pub settles: Option<(MachineName, GraphVersion)>,
     /// Messages of the in-process transport to hand out: a queue, and how many at most.
     pub claim: Option<(String, i64)>,
 }
@@ -85,6 +87,7 @@ impl Needs {
 
     fn merge(&mut self, other: Self) {
         self.births = self.births.or(other.births);
+        self.settles = self.settles.take().or(other.settles);
         self.inbox.extend(other.inbox);
         self.orders.extend(other.orders);
         self.orderings.extend(other.orderings);
@@ -130,6 +133,8 @@ pub struct Unit {
     /// Which versions orders are born with that come into being here; where [`Needs::births`] asks for it.
     pub activation: Option<Activation>,
     births_of: Option<&'static str>,
+    /// Whether the version of [`Needs::settles`] is retired.
+    pub is_retired: bool,
     /// Messages that were handed out, by queue.
     pub claimed: HashMap<String, Vec<StoredMessage>>,
     /// What will be written.
@@ -188,10 +193,15 @@ impl Unit {
             Some(machine) => activations::read_shared(tx, machine).await?,
             None => None,
         };
+        let is_retired = match &needs.settles {
+            Some((machine, version)) => activations::is_retired_shared(tx, machine.as_str(), *version).await?,
+            None => false,
+        };
         let lock = tx.for_update();
         Ok(Self {
             now,
             activation,
+            is_retired,
             births_of: needs.births,
             inbox: read::inbox(tx, &needs.inbox).await?,
             orderings: read::orderings(tx, needs.orderings, lock).await?,
@@ -216,16 +226,25 @@ impl Unit {
             .get_mut(&transition.order_id)
             .expect("a command takes transitions of orders it needs");
         let from_rank = transition.from.is_some().then_some(loaded.order.rank);
+        loaded.order.apply(transition);
+        // The version that the row leads to, if it is a migration's.
         let graph_version = loaded.order.graph_version.0;
         let hash = chain::hash(&loaded.log_hash, transition, graph_version);
         let previous_hash = std::mem::replace(&mut loaded.log_hash, hash.clone());
-        loaded.order.apply(transition);
-        if matches!(transition.change, Change::Born | Change::Moved) {
-            loaded.deadline = transition.deadline.as_ref().map(|deadline| Armed {
+        if transition.change != Change::Noted {
+            let armed = transition.deadline.as_ref().map(|deadline| Armed {
                 sequence: transition.revision.0,
                 event: deadline.event.clone(),
                 due_at: deadline.at,
             });
+            let is_kept = |armed: &Armed| {
+                let before = loaded.deadline.as_ref();
+                transition.change == Change::Migrated
+                    && before.is_some_and(|it| (&it.event, it.due_at) == (&armed.event, armed.due_at))
+            };
+            if !armed.as_ref().is_some_and(is_kept) {
+                loaded.deadline = armed;
+            }
         }
         let effects = transition
             .effects

@@ -3,6 +3,7 @@
 mod away;
 mod kill;
 mod lies;
+mod migration;
 #[path = "../support/stage.rs"]
 #[expect(dead_code, reason = "for all stories, and each folder tells only some")]
 mod stage;

@@ -158,6 +158,13 @@ impl Stage {
         self.keep(process)
     }
 
+    /// Starts a process of ours that ends by itself; answers its place.
+    pub(crate) fn begin(&mut self, arguments: &[&str]) -> usize {
+        let name = format!("waybill-{}-{}", arguments[0], self.processes.len());
+        let process = Process::start(&name, self.waybill(arguments), self.folder.path());
+        self.keep(process)
+    }
+
     /// Starts the simulated partner; answers its base URL.
     fn simulate(&mut self, arguments: &[&str]) -> String {
         let mut command = self.waybill(&[
