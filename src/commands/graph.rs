@@ -329,9 +329,10 @@ async fn migrate_orders(
     };
     let style = if *json { Style::Json } else { Style::Text };
     let watched = io::stderr().is_terminal();
+    let total = store.count_pinned(&asked.machine, asked.from).await?;
     let progress = move |done: u64| {
         if watched {
-            eprint!("\r{done} orders");
+            eprint!("\r{done} of {total} orders");
         }
     };
     let mut told = Vec::new();

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use waybill_domain::{GraphVersion, OrderId};
 
 use super::db::{DbError, Row, Tx, Value};
+use super::pinned::COUNT_PINNED;
 use super::rows::undecodable;
 use super::{Store, sql};
 use crate::template::{Share, choose};
@@ -221,11 +222,7 @@ impl Store {
             return Ok(Some(Retirement::Active));
         }
         let rows = tx
-            .rows(
-                "SELECT COUNT(*) AS count FROM instances i JOIN delivery_orders d ON d.order_id = i.id
-                 WHERE i.machine = $1 AND i.graph_version = $2 AND d.live",
-                vec![machine.into(), i64::from(version.0).into()],
-            )
+            .rows(COUNT_PINNED, vec![machine.into(), i64::from(version.0).into()])
             .await?;
         let live = rows.first().map_or(Ok(0), |row| row.int("count"))?;
         Ok((live > 0).then_some(Retirement::Live(live)))

@@ -21,7 +21,18 @@ pub struct Pinned {
 const ENTERED: &str = "(SELECT t.recorded_at FROM transitions t WHERE t.order_id = i.id AND t.kind IN ('born', 'moved')
     ORDER BY t.sequence DESC LIMIT 1) AS entered_at";
 
+pub(super) const COUNT_PINNED: &str =
+    "SELECT COUNT(*) AS count FROM instances i JOIN delivery_orders d ON d.order_id = i.id
+    WHERE i.machine = $1 AND i.graph_version = $2 AND d.live";
+
 impl Store {
+    /// How many orders live on a version.
+    pub async fn count_pinned(&self, machine: &str, version: GraphVersion) -> Result<i64, DbError> {
+        let values = vec![machine.into(), i64::from(version.0).into()];
+        let row = self.db.row(COUNT_PINNED, values).await?;
+        row.map_or(Ok(0), |row| row.int("count"))
+    }
+
     /// Live orders of a version in the order of their ids, those after `after` only.
     ///
     /// Ids rise with time: whoever is born while the pages are read comes on a later page.
