@@ -17,6 +17,7 @@ use waybill_domain::{Actor, ArmedDeadline, Migration, StateName, Transition};
 
 use super::EngineError;
 use crate::store::committer::{Command, Committer};
+use crate::store::record::Loaded;
 use crate::store::{Needs, Pinned, Store, Unit};
 
 /// Orders that are read at once.
@@ -128,7 +129,7 @@ impl Migrator {
             let now = self.store.now().await?;
             for order in &page {
                 match self.decide(order, Actor::system(), now) {
-                    Ok(moved) => account.count_move(armed(order).as_ref(), &moved),
+                    Ok(moved) => account.count_move(armed(&order.loaded).as_ref(), &moved),
                     Err(why) => account.count_stay(&order.loaded.order.state, why),
                 }
             }
@@ -175,7 +176,7 @@ impl Migrator {
     }
 
     fn decide(&self, order: &Pinned, by: Actor, now: DateTime<Utc>) -> Result<Transition, Vec<String>> {
-        let armed = armed(order);
+        let armed = armed(&order.loaded);
         self.migration
             .decide(&order.loaded.order, armed.as_ref(), order.entered_at, by, now)
     }
@@ -184,18 +185,19 @@ impl Migrator {
     async fn take(&self, orders: &[Pinned], by: &Actor, account: &mut Account) -> Result<(), EngineError> {
         let mut orders = orders.to_vec();
         for _ in 0..TRIES {
-            let commands = orders.drain(..).map(|order| MoveOver {
-                migration: self.migration.clone(),
-                order,
-                by: by.clone(),
+            let looked_at = std::mem::take(&mut orders);
+            let moves = looked_at.iter().map(|order| {
+                self.committer.submit(MoveOver {
+                    migration: self.migration.clone(),
+                    order: order.clone(),
+                    by: by.clone(),
+                })
             });
-            let commands: Vec<MoveOver> = commands.collect();
-            let looked_at: Vec<Pinned> = commands.iter().map(|command| command.order.clone()).collect();
-            let answers = try_join_all(commands.into_iter().map(|command| self.committer.submit(command))).await?;
+            let answers = try_join_all(moves).await?;
             for (order, answer) in looked_at.iter().zip(answers) {
                 let id = order.loaded.order.id;
                 match answer {
-                    Moved::Over(moved) => account.count_move(armed(order).as_ref(), &moved),
+                    Moved::Over(moved) => account.count_move(armed(&order.loaded).as_ref(), &moved),
                     Moved::Stays(why) => account.count_stay(&order.loaded.order.state, why),
                     Moved::Closed => account.is_closed = true,
                     // It ended, or is where it should be.
@@ -216,8 +218,8 @@ impl Migrator {
     }
 }
 
-fn armed(order: &Pinned) -> Option<ArmedDeadline> {
-    order.loaded.deadline.as_ref().map(|armed| ArmedDeadline {
+fn armed(order: &Loaded) -> Option<ArmedDeadline> {
+    order.deadline.as_ref().map(|armed| ArmedDeadline {
         event: armed.event.clone(),
         at: armed.due_at,
     })
@@ -278,18 +280,11 @@ impl Command for MoveOver {
         if loaded.order.state != seen.state {
             return Moved::Elsewhere;
         }
-        let current = Pinned {
-            loaded: loaded.clone(),
-            entered_at: self.order.entered_at,
-        };
-        let armed = armed(&current);
-        let decided = self.migration.decide(
-            &current.loaded.order,
-            armed.as_ref(),
-            current.entered_at,
-            self.by.clone(),
-            unit.now,
-        );
+        let armed = armed(loaded);
+        let (entered_at, by) = (self.order.entered_at, self.by.clone());
+        let decided = self
+            .migration
+            .decide(&loaded.order, armed.as_ref(), entered_at, by, unit.now);
         match decided {
             Ok(moved) => {
                 unit.take(&moved);

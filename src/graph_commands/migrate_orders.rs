@@ -87,11 +87,16 @@ pub async fn migrate_orders(
     let account = migrator
         .run(by, manner.per_second, &manner.stop, counting(progress))
         .await?;
-    let stopped = manner.stop.is_cancelled();
-    let (outcome, more) = match (stopped, account.is_closed) {
-        (_, true) => ("closed", format!("; version {} was retired meanwhile", asked.to)),
-        (true, false) => ("stopped", "; stopped, the same command goes on from here".to_owned()),
-        (false, false) => ("done", String::new()),
+    let live = store.count_pinned(&asked.machine, asked.from).await?;
+    let born = u64::try_from(live).unwrap_or_default().saturating_sub(account.stay());
+    let (outcome, more) = match (account.is_closed, manner.stop.is_cancelled(), born) {
+        (true, ..) => ("closed", format!("; version {} was retired meanwhile", asked.to)),
+        (false, true, _) => ("stopped", "; stopped, the same command goes on from here".to_owned()),
+        (false, false, 0) => ("done", String::new()),
+        (false, false, born) => (
+            "outrun",
+            format!("; {born} were born meanwhile, the same command moves them"),
+        ),
     };
     let told = format!("{} orders moved, {} stay{more}", account.moved(), account.stay());
     tell(
