@@ -1,12 +1,13 @@
-//! A delivery partner to try Waybill with: it speaks the `standard` contract both ways and can be slow, failing, double
-//! answering and lying, the same way every time for the same seed.
+//! A delivery partner to try Waybill with: it speaks the `standard` contract, or as one of the real ones does, both ways, and
+//! can be slow, failing, double answering, silent and lying, the same way every time for the same seed.
 
 mod api;
 mod callbacks;
+mod dialects;
 mod ledger;
 mod options;
 mod plan;
-mod signature;
+mod secret;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,11 +19,13 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+pub use dialects::Speaks;
 pub use ledger::{CallRecord, CallbackRecord, Entry, Summary};
 pub use options::{Outage, SimulatorOptions};
-pub use signature::CallbackSecret;
+pub use secret::CallbackSecret;
 
 use callbacks::Callbacks;
+use dialects::Dialect;
 use ledger::Ledger;
 
 /// A simulator that runs until it is stopped or dropped.
@@ -39,6 +42,7 @@ pub struct Simulator {
 #[derive(Debug)]
 struct Partner {
     options: SimulatorOptions,
+    dialect: Box<dyn Dialect>,
     started: Instant,
     ledger: Ledger,
     callbacks: Callbacks,
@@ -58,6 +62,12 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The secret has not the form that this partner's have.
+    #[error("{0:?} has callback secrets of another form")]
+    Secret(Speaks),
+    /// Its bookings do not say where to report to, and nothing else does.
+    #[error("{0:?} must be told where to report to")]
+    NowhereToReport(Speaks),
     /// The HTTP client for the callbacks.
     #[error("cannot make an HTTP client")]
     Client(#[from] reqwest::Error),
@@ -66,7 +76,12 @@ pub enum StartError {
 impl Simulator {
     /// Starts it. Needs a process-wide TLS provider, because callbacks may go to `https`.
     pub async fn start(options: SimulatorOptions) -> Result<Self, StartError> {
-        let addr = options.addr;
+        let (addr, speaks) = (options.addr, options.speaks);
+        let dialect = speaks.with(&options.callback_secret);
+        let dialect = dialect.ok_or(StartError::Secret(speaks))?;
+        if speaks != Speaks::Standard && options.callback_url.is_none() {
+            return Err(StartError::NowhereToReport(speaks));
+        }
         let listener = TcpListener::bind(addr)
             .await
             .map_err(|source| StartError::Listen { addr, source })?;
@@ -74,8 +89,9 @@ impl Simulator {
             .local_addr()
             .map_err(|source| StartError::Listen { addr, source })?;
         let partner = Arc::new(Partner {
-            callbacks: Callbacks::new(options.callback_secret.clone())?,
+            callbacks: Callbacks::new()?,
             options,
+            dialect,
             started: Instant::now(),
             ledger: Ledger::default(),
             walkers: TaskTracker::new(),

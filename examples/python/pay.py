@@ -42,6 +42,7 @@ def payment(number, prefix, kind):
     if kind != "ebook":
         data["pickup"] = {
             "name": "Bookstore Mitte", "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE",
+            "phone": "+4930111111",
         }
         data["dropoff"] = {
             "name": "A. Reader", "line1": "Kastanienallee 7", "postal_code": "10435", "city": "Berlin", "country": "DE",

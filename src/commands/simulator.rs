@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::failure::{DONE, chain};
 use super::process::Signals;
-use crate::partner_sim::{self, SimulatorOptions};
+use crate::partner_sim::{self, SimulatorOptions, StartError};
 
 pub(super) async fn run(options: SimulatorOptions) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
@@ -17,6 +17,14 @@ pub(super) async fn run(options: SimulatorOptions) -> Result<u8, Failure> {
     });
     match partner_sim::run(options, stop).await {
         Ok(()) => Ok(DONE),
-        Err(error) => Err(Failure::usage(format!("{} (--addr)", chain(&error)))),
+        Err(error) => {
+            let option = match &error {
+                StartError::Listen { .. } => " (--addr)",
+                StartError::Secret(_) => " (--callback-secret)",
+                StartError::NowhereToReport(_) => " (--callback-url)",
+                StartError::Client(_) => "",
+            };
+            Err(Failure::usage(format!("{}{option}", chain(&error))))
+        }
     }
 }

@@ -1,52 +1,35 @@
-//! The partner's side of the `standard` contract, and the ledger.
+//! The partner's side of a request, whichever language it is in; and the ledger.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::to_bytes;
+use axum::extract::{Query, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, get};
 use axum::{Json, Router};
 use chrono::Utc;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Partner;
+use super::dialects::{Answer, Asked, Outcome, Request as Heard};
 use super::ledger::{Booked, CallRecord, CancelResult, NewBooking};
 use super::plan::{Fate, Fault};
 
 /// Longer than any client waits.
 const HANG: Duration = Duration::from_secs(31);
-
-/// What a booking must have. Addresses and parcels are taken as they are.
-#[derive(Debug, Deserialize)]
-struct BookingBody {
-    reference: String,
-    callback_url: String,
-    #[serde(rename = "pickup")]
-    _pickup: Value,
-    #[serde(rename = "dropoff")]
-    _dropoff: Value,
-    #[serde(rename = "parcels")]
-    _parcels: Vec<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct FindQuery {
-    reference: String,
-}
+const MAX_BODY: usize = 1024 * 1024;
 
 pub(super) fn router(partner: Arc<Partner>) -> Router {
-    let contract = Router::new()
-        .route("/v1/deliveries", post(book).get(find))
-        .route("/v1/deliveries/{id}", delete(cancel))
-        .layer(from_fn_with_state(Arc::clone(&partner), be_away));
     let ledger = Router::new()
         .route("/_ledger", get(show_ledger))
         .route("/_ledger/summary", get(show_summary));
-    contract.merge(ledger).with_state(partner)
+    let spoken = Router::new()
+        .fallback(any(listen))
+        .layer(from_fn_with_state(Arc::clone(&partner), be_away));
+    ledger.merge(spoken).with_state(partner)
 }
 
 async fn be_away(State(partner): State<Arc<Partner>>, request: Request, next: Next) -> Response {
@@ -55,84 +38,45 @@ async fn be_away(State(partner): State<Arc<Partner>>, request: Request, next: Ne
         .outage
         .is_some_and(|outage| outage.covers(partner.started.elapsed()));
     if away {
-        complain(503, "outage")
+        respond(partner.dialect.say(Outcome::Broken(503)))
     } else {
         next.run(request).await
     }
 }
 
-async fn book(State(partner): State<Arc<Partner>>, headers: HeaderMap, Json(body): Json<BookingBody>) -> Response {
-    let Some(key) = idempotency_key(&headers) else {
-        return complain(400, "missing_idempotency_key");
+async fn listen(
+    State(partner): State<Arc<Partner>>,
+    Query(query): Query<Vec<(String, String)>>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();
+    let heard = Heard {
+        method: &head.method,
+        path: head.uri.path().split('/').skip(1).collect(),
+        query: &query,
+        headers: &head.headers,
+        body: &serde_json::from_slice(&body).unwrap_or(Value::Null),
     };
-    let reference = body.reference.as_str();
-    let fate = Fate::of(&partner.options, reference);
-    let fault = fate.fault("book", partner.ledger.count_call(reference, "book"));
-    let rejected = fate.is_rejected();
-    if matches!(fault, Fault::None | Fault::ErrorAfter | Fault::HangAfter) {
-        if rejected {
-            partner.ledger.reject(reference);
-        } else {
+    match partner.dialect.read(&heard) {
+        Err(answer) => respond(answer),
+        Ok(Asked::Book {
+            reference,
+            key,
+            callback_url,
+        }) => {
+            let callback_url = callback_url.or_else(|| partner.options.callback_url.clone());
             let booking = NewBooking {
-                reference,
-                id: &fate.delivery_id(),
-                key: &key,
-                callback_url: &body.callback_url,
+                reference: &reference,
+                key: key.as_deref(),
+                callback_url: &callback_url.unwrap_or_default(),
             };
-            if partner.ledger.book(booking) == Booked::First {
-                partner.walk(body.reference.clone());
-            }
+            partner.book(booking).await
         }
+        Ok(Asked::Find { reference }) => partner.find(&reference),
+        Ok(Asked::View { id }) => partner.view(&id),
+        Ok(Asked::Cancel { id, key }) => partner.cancel(&id, key),
     }
-    let status = match fault {
-        Fault::None if rejected => 422,
-        Fault::None => 201,
-        Fault::Error(status) => status,
-        Fault::ErrorAfter => 500,
-        Fault::Hang | Fault::HangAfter => 0,
-    };
-    partner.note_call(reference, "book", Some(key), status);
-    match status {
-        0 => hang().await,
-        201 => {
-            let (id, state) = partner.ledger.find(reference).expect("booked above");
-            (StatusCode::CREATED, Json(view(reference, &id, state))).into_response()
-        }
-        422 => complain(422, "address_undeliverable"),
-        status => complain(status, "internal_error"),
-    }
-}
-
-async fn find(State(partner): State<Arc<Partner>>, Query(query): Query<FindQuery>) -> Response {
-    let reference = query.reference.as_str();
-    if let Some(answer) = partner.fault(reference, "find", None) {
-        return answer;
-    }
-    let found = partner.ledger.find(reference);
-    partner.note_call(reference, "find", None, 200);
-    let items: Vec<_> = found.iter().map(|(id, state)| view(reference, id, state)).collect();
-    Json(json!({ "items": items })).into_response()
-}
-
-async fn cancel(State(partner): State<Arc<Partner>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let Some(reference) = partner.ledger.reference_of(&id) else {
-        return complain(404, "unknown_delivery");
-    };
-    let key = idempotency_key(&headers);
-    if let Some(answer) = partner.fault(&reference, "cancel", key.clone()) {
-        return answer;
-    }
-    let answer = match partner.ledger.cancel(&id) {
-        CancelResult::Now { reference } => {
-            partner.tell_cancelled(&reference);
-            StatusCode::NO_CONTENT.into_response()
-        }
-        CancelResult::Before => StatusCode::NO_CONTENT.into_response(),
-        CancelResult::TooLate => complain(409, "already_picked_up"),
-        CancelResult::Unknown => complain(404, "unknown_delivery"),
-    };
-    partner.note_call(&reference, "cancel", key, answer.status().as_u16());
-    answer
 }
 
 async fn show_ledger(State(partner): State<Arc<Partner>>) -> Response {
@@ -144,43 +88,113 @@ async fn show_summary(State(partner): State<Arc<Partner>>) -> Response {
 }
 
 impl Partner {
+    async fn book(self: &Arc<Self>, booking: NewBooking<'_>) -> Response {
+        let reference = booking.reference;
+        let fate = Fate::of(&self.options, reference);
+        let attempt = self.ledger.count_call(reference, "book");
+        let fault = fate.fault("book", attempt);
+        let rejected = fate.is_rejected();
+        let mut forgotten = false;
+        if matches!(fault, Fault::None | Fault::ErrorAfter | Fault::HangAfter) {
+            if rejected {
+                self.ledger.reject(reference);
+            } else if self
+                .ledger
+                .book(booking, &self.dialect.delivery_id(&fate), &fate.order_number())
+                == Booked::First
+            {
+                self.walk(reference.to_owned());
+            } else {
+                forgotten = booking.key.is_some() && fate.is_forgotten(attempt);
+            }
+        }
+        let delivery = self.ledger.find(reference);
+        let outcome = match (fault, &delivery) {
+            (Fault::Error(status), _) => Some(Outcome::Broken(status)),
+            (Fault::ErrorAfter, _) => Some(Outcome::Broken(500)),
+            (Fault::Hang | Fault::HangAfter, _) => None,
+            (Fault::None, Some(delivery)) if forgotten => Some(Outcome::Taken(delivery)),
+            (Fault::None, Some(delivery)) => Some(Outcome::Booked(delivery)),
+            (Fault::None, None) => Some(Outcome::Rejected),
+        };
+        let answer = outcome.map(|outcome| self.dialect.say(outcome));
+        let status = answer.as_ref().map_or(0, |(status, _)| *status);
+        self.note_call(reference, "book", booking.key.map(str::to_owned), status);
+        match answer {
+            Some(answer) => respond(answer),
+            None => {
+                tokio::time::sleep(HANG).await;
+                respond(self.dialect.say(Outcome::Broken(504)))
+            }
+        }
+    }
+
+    fn find(&self, reference: &str) -> Response {
+        if let Some(answer) = self.fault(reference, "find", None) {
+            return answer;
+        }
+        let found = self.ledger.find(reference);
+        let answer = self.dialect.say(Outcome::Found(found.as_ref()));
+        self.note_call(reference, "find", None, answer.0);
+        respond(answer)
+    }
+
+    fn view(&self, id: &str) -> Response {
+        let Some(reference) = self.ledger.reference_of(id) else {
+            return respond(self.dialect.say(Outcome::Unknown));
+        };
+        if let Some(answer) = self.fault(&reference, "view", None) {
+            return answer;
+        }
+        let found = self.ledger.find(&reference);
+        let answer = self
+            .dialect
+            .say(found.as_ref().map_or(Outcome::Unknown, Outcome::Viewed));
+        self.note_call(&reference, "view", None, answer.0);
+        respond(answer)
+    }
+
+    fn cancel(self: &Arc<Self>, id: &str, key: Option<String>) -> Response {
+        let Some(reference) = self.ledger.reference_of(id) else {
+            return respond(self.dialect.say(Outcome::Unknown));
+        };
+        if let Some(answer) = self.fault(&reference, "cancel", key.clone()) {
+            return answer;
+        }
+        let result = self.ledger.cancel(id);
+        let Some(delivery) = self.ledger.find(&reference) else {
+            return respond(self.dialect.say(Outcome::Unknown));
+        };
+        let answer = self.dialect.say(match result {
+            CancelResult::Now | CancelResult::Before => Outcome::Cancelled(&delivery),
+            CancelResult::TooLate => Outcome::TooLate(&delivery),
+        });
+        if result == CancelResult::Now {
+            self.tell_cancelled(&reference);
+        }
+        self.note_call(&reference, "cancel", key, answer.0);
+        respond(answer)
+    }
+
     fn fault(&self, reference: &str, op: &'static str, key: Option<String>) -> Option<Response> {
         let attempt = self.ledger.count_call(reference, op);
         let Fault::Error(status) = Fate::of(&self.options, reference).fault(op, attempt) else {
             return None;
         };
         self.note_call(reference, op, key, status);
-        Some(complain(status, "internal_error"))
+        Some(respond(self.dialect.say(Outcome::Broken(status))))
     }
 
     fn note_call(&self, reference: &str, op: &'static str, key: Option<String>, answer: u16) {
-        self.ledger.note_call(
-            reference,
-            CallRecord {
-                op,
-                key,
-                at: Utc::now(),
-                answer,
-            },
-        );
+        let at = Utc::now();
+        self.ledger.note_call(reference, CallRecord { op, key, at, answer });
     }
 }
 
-async fn hang() -> Response {
-    tokio::time::sleep(HANG).await;
-    complain(504, "too_late")
-}
-
-fn view(reference: &str, id: &str, state: &str) -> Value {
-    let tracking_url = format!("https://partner.example/track/{id}");
-    json!({ "id": id, "status": state, "tracking_url": tracking_url, "reference": reference })
-}
-
-fn complain(status: u16, code: &str) -> Response {
+fn respond((status, body): Answer) -> Response {
     let status = StatusCode::from_u16(status).expect("statuses here are written by hand");
-    (status, Json(json!({ "code": code, "message": code.replace('_', " ") }))).into_response()
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Option<String> {
-    Some(headers.get("Idempotency-Key")?.to_str().ok()?.to_owned())
+    match body {
+        Value::Null => status.into_response(),
+        body => (status, Json(body)).into_response(),
+    }
 }

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::Utc;
 use reqwest::redirect::Policy;
-use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::Partner;
+use super::dialects::{Dialect, Leg, News};
 use super::ledger::CallbackRecord;
 use super::plan::{End, Fate};
-use super::signature::CallbackSecret;
 
 const AT_ONCE: usize = 32;
 const MOST_ATTEMPTS: u32 = 40;
@@ -23,29 +22,21 @@ const REORDERED_BY: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub(super) struct Callbacks {
     http: reqwest::Client,
-    secret: CallbackSecret,
     slots: Semaphore,
 }
 
-/// One thing to tell.
+/// One thing to tell, under its id.
 #[derive(Debug)]
 struct Callback {
     kind: &'static str,
+    id: String,
     reference: String,
     url: String,
     body: String,
 }
 
-/// What a callback says beside its type.
-#[derive(Debug, Default)]
-struct Says {
-    partner_order_number: Option<String>,
-    failure_reason: Option<&'static str>,
-    note: Option<&'static str>,
-}
-
 impl Callbacks {
-    pub(super) fn new(secret: CallbackSecret) -> Result<Self, reqwest::Error> {
+    pub(super) fn new() -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy()
@@ -54,27 +45,23 @@ impl Callbacks {
             .build()?;
         Ok(Self {
             http,
-            secret,
             slots: Semaphore::new(AT_ONCE),
         })
     }
 
     /// The status answered, or 0. `forged` signs something else than what is sent.
-    async fn post(&self, callback: &Callback, id: &str, forged: bool) -> u16 {
+    async fn post(&self, dialect: &dyn Dialect, callback: &Callback, forged: bool) -> u16 {
         let Ok(_slot) = self.slots.acquire().await else {
             return 0;
         };
-        let timestamp = Utc::now().timestamp();
         let signed = if forged { "{}" } else { callback.body.as_str() };
-        let request = self
-            .http
-            .post(&callback.url)
-            .header("Content-Type", "application/json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", self.secret.sign(id, timestamp, signed))
-            .body(callback.body.clone());
-        request.send().await.map_or(0, |response| response.status().as_u16())
+        let request = self.http.post(&callback.url).header("Content-Type", "application/json");
+        let proof = dialect.sign(&callback.id, Utc::now(), signed);
+        let request = proof
+            .into_iter()
+            .fold(request, |request, (name, value)| request.header(name, value));
+        let response = request.body(callback.body.clone()).send().await;
+        response.map_or(0, |response| response.status().as_u16())
     }
 }
 
@@ -82,117 +69,118 @@ impl Partner {
     /// Lets a delivery walk to its end, telling each leg.
     pub(super) fn walk(self: &Arc<Self>, reference: String) {
         let partner = Arc::clone(self);
+        self.ledger.begin_walk();
         self.walkers.spawn(async move {
             let stop = partner.stop.clone();
             stop.run_until_cancelled(partner.walk_to_the_end(&reference)).await;
+            partner.ledger.end_walk();
         });
     }
 
     /// Tells that a delivery was cancelled, as it was asked to.
     pub(super) fn tell_cancelled(self: &Arc<Self>, reference: &str) {
-        let says = Says {
-            note: Some("cancelled on request"),
-            ..Says::default()
-        };
-        let callback = self.callback(reference, "delivery.cancelled", says, Utc::now());
+        let callbacks = self.news(reference, Leg::Cancelled);
         let partner = Arc::clone(self);
+        self.ledger.begin_walk();
         self.walkers.spawn(async move {
             let stop = partner.stop.clone();
-            stop.run_until_cancelled(partner.tell(&callback)).await;
+            stop.run_until_cancelled(partner.tell_all(&callbacks)).await;
+            partner.ledger.end_walk();
         });
     }
 
     async fn walk_to_the_end(&self, reference: &str) {
         let fate = Fate::of(&self.options, reference);
+        let end = fate.end(&*self.dialect);
+        self.tell_all(&self.news(reference, Leg::Booked)).await;
         tokio::time::sleep(fate.leg("pick-up")).await;
-        if let End::FailedAtPickUp(reason) = fate.end() {
-            if self.ledger.advance(reference, "failed") {
-                self.tell(&self.failed(reference, reason)).await;
+        if let End::FailedAtPickUp(reason) = end {
+            if self.ledger.fail(reference, reason) {
+                self.tell_all(&self.news(reference, Leg::Failed(reason))).await;
             }
             return;
         }
         if !self.ledger.advance(reference, "picked_up") {
             return;
         }
-        let says = Says {
-            partner_order_number: Some(fate.order_number()),
-            ..Says::default()
-        };
-        let picked_up = self.callback(reference, "delivery.picked_up", says, Utc::now());
+        let picked_up = self.news(reference, Leg::PickedUp);
         if !fate.is_reordered() {
-            self.tell(&picked_up).await;
+            self.tell_all(&picked_up).await;
         }
         tokio::time::sleep(fate.leg("delivery")).await;
-        let end = match fate.end() {
+        let end = match end {
             End::FailedAtDelivery(reason) => {
-                self.ledger.advance(reference, "failed");
-                self.failed(reference, reason)
+                self.ledger.fail(reference, reason);
+                self.news(reference, Leg::Failed(reason))
             }
             End::Delivered | End::FailedAtPickUp(_) => {
                 self.ledger.advance(reference, "delivered");
-                self.callback(reference, "delivery.delivered", Says::default(), Utc::now())
+                self.news(reference, Leg::Delivered)
             }
         };
         if fate.is_reordered() {
             let late = async {
                 tokio::time::sleep(REORDERED_BY).await;
-                self.tell(&picked_up).await;
+                self.tell_all(&picked_up).await;
             };
-            tokio::join!(self.tell(&end), late);
+            tokio::join!(self.tell_all(&end), late);
         } else {
-            self.tell(&end).await;
+            self.tell_all(&end).await;
         }
     }
 
-    fn failed(&self, reference: &str, reason: &'static str) -> Callback {
-        let says = Says {
-            failure_reason: Some(reason),
-            note: Some("simulated"),
-            ..Says::default()
+    /// What is to be told of a delivery that was booked and has come so far.
+    fn news(&self, reference: &str, leg: Leg) -> Vec<Callback> {
+        let Some(delivery) = self.ledger.find(reference) else {
+            return Vec::new();
         };
-        self.callback(reference, "delivery.failed", says, Utc::now())
+        let fate = Fate::of(&self.options, reference);
+        let url = self.ledger.callback_url(reference);
+        let news = self.dialect.news(leg, &delivery).into_iter();
+        news.map(|News { kind, mut body, id_at }| {
+            let id = fate.callback_id(kind);
+            if let Some(place) = id_at {
+                body[place] = id.clone().into();
+            }
+            Callback {
+                kind,
+                id,
+                reference: reference.to_owned(),
+                url: url.clone(),
+                body: body.to_string(),
+            }
+        })
+        .collect()
     }
 
-    fn callback(&self, reference: &str, kind: &'static str, says: Says, at: DateTime<Utc>) -> Callback {
-        let body = json!({
-            "type": kind,
-            "timestamp": at.to_rfc3339_opts(SecondsFormat::Micros, true),
-            "data": {
-                "reference": reference,
-                "partner_order_number": says.partner_order_number,
-                "failure_reason": says.failure_reason,
-                "note": says.note,
-            },
-        });
-        let url = self.ledger.callback_url(reference);
-        Callback {
-            kind,
-            reference: reference.to_owned(),
-            url,
-            body: body.to_string(),
+    async fn tell_all(&self, callbacks: &[Callback]) {
+        for callback in callbacks {
+            self.tell(callback).await;
         }
     }
 
     /// Tells it until it is taken; with a forged copy before it and another copy after it, where the fates want so.
     async fn tell(&self, callback: &Callback) {
         let fate = Fate::of(&self.options, &callback.reference);
-        let id = fate.callback_id(callback.kind);
+        if fate.is_lost(callback.kind) {
+            return self.ledger.lose_callback();
+        }
         self.ledger.begin_callback();
         if fate.is_forged(callback.kind) {
-            self.attempt(callback, &id, 1, true).await;
+            self.attempt(callback, 1, true).await;
         }
-        let told = self.tell_until_taken(callback, &id).await;
+        let told = self.tell_until_taken(callback, fate.is_unheard(callback.kind)).await;
         self.ledger.end_callback(told);
         if told && fate.is_duplicated(callback.kind) {
-            self.attempt(callback, &id, 2, false).await;
+            self.attempt(callback, 2, false).await;
         }
     }
 
-    async fn tell_until_taken(&self, callback: &Callback, id: &str) -> bool {
+    async fn tell_until_taken(&self, callback: &Callback, unheard: bool) -> bool {
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=MOST_ATTEMPTS {
-            let status = self.attempt(callback, id, attempt, false).await;
-            if (200..300).contains(&status) {
+            let status = self.attempt(callback, attempt, false).await;
+            if (200..300).contains(&status) && !(unheard && attempt == 1) {
                 return true;
             }
             tokio::time::sleep(pause).await;
@@ -201,13 +189,12 @@ impl Partner {
         false
     }
 
-    async fn attempt(&self, callback: &Callback, id: &str, attempt: u32, forged: bool) -> u16 {
-        let status = self.callbacks.post(callback, id, forged).await;
-        let (kind, id, at) = (callback.kind, id.to_owned(), Utc::now());
+    async fn attempt(&self, callback: &Callback, attempt: u32, forged: bool) -> u16 {
+        let status = self.callbacks.post(&*self.dialect, callback, forged).await;
         let record = CallbackRecord {
-            kind,
-            id,
-            at,
+            kind: callback.kind,
+            id: callback.id.clone(),
+            at: Utc::now(),
             status,
             attempt,
             forged,

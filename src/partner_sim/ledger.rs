@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::dialects::{Delivery, Reason};
+
 /// Calls and callbacks kept per delivery; of more, the number is kept. A long outage must not eat the memory.
 const KEPT: usize = 64;
 
@@ -27,7 +29,9 @@ struct Callbacks {
     attempts: u64,
     told: u64,
     given_up: u64,
+    lost: u64,
     pending: u64,
+    walking: u64,
 }
 
 /// One delivery, by our reference.
@@ -45,8 +49,14 @@ pub struct Entry {
     pub callbacks: Vec<CallbackRecord>,
     /// Calls and callbacks that are no longer listed.
     pub omitted: u64,
-    /// It was booked under more than one idempotency key.
+    /// The partner's word for why it failed.
+    pub reason: Option<&'static str>,
+    /// It was booked more than once: under another idempotency key, or again where there are no keys.
     pub double_booked: bool,
+    #[serde(skip)]
+    failed: Option<Reason>,
+    #[serde(skip)]
+    number: String,
     #[serde(skip)]
     callback_url: String,
     #[serde(skip)]
@@ -58,7 +68,7 @@ pub struct Entry {
 /// One request.
 #[derive(Debug, Clone, Serialize)]
 pub struct CallRecord {
-    /// `book`, `find` or `cancel`.
+    /// `book`, `find`, `view` or `cancel`.
     pub op: &'static str,
     /// The idempotency key.
     pub key: Option<String>,
@@ -71,10 +81,10 @@ pub struct CallRecord {
 /// One attempt of one callback.
 #[derive(Debug, Clone, Serialize)]
 pub struct CallbackRecord {
-    /// Such as `delivery.picked_up`.
+    /// The partner's word, such as `delivery.picked_up`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// `webhook-id`.
+    /// The event's id, where the partner tells one.
     pub id: String,
     /// When.
     pub at: DateTime<Utc>,
@@ -91,7 +101,7 @@ pub struct CallbackRecord {
 pub struct Summary {
     /// References that were booked.
     pub bookings: u64,
-    /// Of these, under more than one key: must be 0.
+    /// Of these, more than once: must be 0.
     pub double_bookings: u64,
     /// References whose booking was refused.
     pub rejected: u64,
@@ -111,16 +121,20 @@ pub struct Summary {
     pub callbacks_told: u64,
     /// Callbacks that nobody accepted.
     pub callbacks_given_up: u64,
+    /// Callbacks that were never told, on purpose.
+    pub callbacks_lost: u64,
     /// Callbacks that are still being told.
     pub callbacks_pending: u64,
+    /// Deliveries that still have something to tell.
+    pub walking: u64,
 }
 
 /// A booking as it is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NewBooking<'a> {
     pub(super) reference: &'a str,
-    pub(super) id: &'a str,
-    pub(super) key: &'a str,
+    /// None where the partner knows no keys.
+    pub(super) key: Option<&'a str>,
     pub(super) callback_url: &'a str,
 }
 
@@ -132,15 +146,12 @@ pub(super) enum Booked {
 }
 
 /// What a cancellation met.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CancelResult {
     /// By this request.
-    Now {
-        reference: String,
-    },
+    Now,
     Before,
     TooLate,
-    Unknown,
 }
 
 impl Ledger {
@@ -187,21 +198,34 @@ impl Ledger {
         }
     }
 
+    pub(super) fn lose_callback(&self) {
+        self.lock().callbacks.lost += 1;
+    }
+
+    pub(super) fn begin_walk(&self) {
+        self.lock().callbacks.walking += 1;
+    }
+
+    pub(super) fn end_walk(&self) {
+        self.lock().callbacks.walking -= 1;
+    }
+
     /// Books once per reference, whatever the key.
-    pub(super) fn book(&self, booking: NewBooking<'_>) -> Booked {
+    pub(super) fn book(&self, booking: NewBooking<'_>, id: &str, number: &str) -> Booked {
         let mut inner = self.lock();
         let entry = inner.entry(booking.reference);
         let first = entry.id.is_empty();
-        entry.keys.insert(booking.key.to_owned());
-        entry.double_booked = entry.keys.len() > 1;
+        entry.keys.extend(booking.key.map(str::to_owned));
+        entry.double_booked |= entry.keys.len() > 1 || (booking.key.is_none() && !first);
         if !first {
             return Booked::Again;
         }
-        entry.id = booking.id.to_owned();
+        entry.id = id.to_owned();
+        entry.number = number.to_owned();
         entry.state = "booked";
         entry.callback_url = booking.callback_url.to_owned();
         let index = inner.by_reference[booking.reference];
-        inner.by_id.insert(booking.id.to_owned(), index);
+        inner.by_id.insert(id.to_owned(), index);
         Booked::First
     }
 
@@ -220,29 +244,43 @@ impl Ledger {
         alive
     }
 
+    /// Lets it fail; false where it was cancelled meanwhile.
+    pub(super) fn fail(&self, reference: &str, reason: Reason) -> bool {
+        let alive = self.advance(reference, "failed");
+        if alive {
+            let mut inner = self.lock();
+            let entry = inner.entry(reference);
+            (entry.failed, entry.reason) = (Some(reason), Some(reason.word));
+        }
+        alive
+    }
+
+    /// Calls off what has that id, which is known.
     pub(super) fn cancel(&self, id: &str) -> CancelResult {
         let mut inner = self.lock();
-        let Some(&index) = inner.by_id.get(id) else {
-            return CancelResult::Unknown;
-        };
+        let index = inner.by_id[id];
         let entry = &mut inner.entries[index];
         match entry.state {
             "booked" => {
                 entry.state = "cancelled";
-                CancelResult::Now {
-                    reference: entry.reference.clone(),
-                }
+                CancelResult::Now
             }
             "cancelled" => CancelResult::Before,
             _ => CancelResult::TooLate,
         }
     }
 
-    /// Id and state of a reference that was booked.
-    pub(super) fn find(&self, reference: &str) -> Option<(String, &'static str)> {
+    /// The delivery of a reference that was booked.
+    pub(super) fn find(&self, reference: &str) -> Option<Delivery> {
         let inner = self.lock();
         let entry = &inner.entries[*inner.by_reference.get(reference)?];
-        (!entry.id.is_empty()).then(|| (entry.id.clone(), entry.state))
+        (!entry.id.is_empty()).then(|| Delivery {
+            reference: entry.reference.clone(),
+            id: entry.id.clone(),
+            number: entry.number.clone(),
+            state: entry.state,
+            reason: entry.failed,
+        })
     }
 
     /// Where a delivery that was booked reports to.
@@ -275,7 +313,9 @@ impl Ledger {
             callback_attempts: inner.callbacks.attempts,
             callbacks_told: inner.callbacks.told,
             callbacks_given_up: inner.callbacks.given_up,
+            callbacks_lost: inner.callbacks.lost,
             callbacks_pending: inner.callbacks.pending,
+            walking: inner.callbacks.walking,
         }
     }
 
@@ -307,7 +347,10 @@ impl Entry {
             calls: Vec::new(),
             callbacks: Vec::new(),
             omitted: 0,
+            reason: None,
             double_booked: false,
+            failed: None,
+            number: String::new(),
             callback_url: String::new(),
             keys: HashSet::new(),
             asked: HashMap::new(),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::signature::CallbackSecret;
+use super::dialects::Speaks;
+use super::secret::CallbackSecret;
 
 /// How the simulated partner behaves. Shares (`P`) are between 0 and 1.
 #[derive(Debug, Clone, Args)]
@@ -14,6 +15,12 @@ pub struct SimulatorOptions {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "A", default_value = "127.0.0.1:8090")]
     pub addr: SocketAddr,
+    /// Which partner it is: how it is asked, what it answers, how it signs, what it calls things.
+    #[arg(long, value_enum, value_name = "PARTNER", default_value = "standard")]
+    pub speaks: Speaks,
+    /// Where it reports to, unless a booking says so.
+    #[arg(long, value_name = "URL")]
+    pub callback_url: Option<String>,
     /// Same seed, same fate of every reference.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -29,6 +36,15 @@ pub struct SimulatorOptions {
     /// Share of bookings that are made, and then answered by 500.
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
     pub error_after_booking: f64,
+    /// Share of repeated bookings whose key is forgotten: they are answered 409 with the earlier id, by a partner with keys.
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
+    pub forget: f64,
+    /// Share of callbacks that are never told: only who asks finds out.
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
+    pub lose: f64,
+    /// Share of callbacks whose first answer does not reach the partner, so that it tells them again.
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
+    pub unheard: f64,
     /// Share of callbacks that are told twice.
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
     pub duplicate: f64,
@@ -47,7 +63,7 @@ pub struct SimulatorOptions {
     /// About how long each leg takes, such as `2s` or `500ms`.
     #[arg(long, value_name = "D", default_value = "2s", value_parser = duration)]
     pub walk_delay: Duration,
-    /// What callbacks are signed with: `whsec_` and base64.
+    /// What callbacks are signed with, in the partner's form: `whsec_` and base64 for `standard`, hexadecimal for `onfleet`.
     #[arg(long, value_name = "S")]
     pub callback_secret: CallbackSecret,
 }
@@ -57,11 +73,16 @@ impl SimulatorOptions {
     pub fn honest(callback_secret: CallbackSecret) -> Self {
         Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            speaks: Speaks::Standard,
+            callback_url: None,
             seed: 1,
             fail: 0.0,
             reject: 0.0,
             error: 0.0,
             error_after_booking: 0.0,
+            forget: 0.0,
+            lose: 0.0,
+            unheard: 0.0,
             duplicate: 0.0,
             reorder: 0.0,
             wrong_signature: 0.0,
@@ -142,6 +163,7 @@ mod tests {
         let line = format!(
             "partner-sim --addr 127.0.0.1:9 --seed 7 --fail 0.1 --error-after-booking 0.2 --duplicate 0.3 --reorder 0.4 \
              --hang 0.5 --outage 20+40 --walk-delay 500ms --wrong-signature 0.6 --reject 0.7 --error 0.8 \
+             --speaks uber --callback-url http://127.0.0.1:8/webhooks/uber --forget 0.9 --lose 0.15 --unheard 0.25 \
              --callback-secret {SECRET}"
         );
 
@@ -160,6 +182,11 @@ mod tests {
             (0.4, 0.5, 0.6)
         );
         assert_eq!((options.reject, options.error), (0.7, 0.8));
+        assert_eq!((options.forget, options.lose, options.unheard), (0.9, 0.15, 0.25));
+        assert_eq!(
+            (options.speaks, options.callback_url.as_deref()),
+            (Speaks::Uber, Some("http://127.0.0.1:8/webhooks/uber"))
+        );
         assert_eq!(options.outage.map(|outage| outage.length.as_secs()), Some(40));
         assert!(!format!("{options:?}").contains("C2FVs"));
     }
@@ -171,6 +198,7 @@ mod tests {
             ["--fail", "-1"],
             ["--callback-secret", "short"],
             ["--outage", "20"],
+            ["--speaks", "pigeon"],
         ] {
             let line = ["partner-sim", "--callback-secret", SECRET].into_iter().chain(wrong);
             assert!(Command::try_parse_from(line).is_err(), "{wrong:?}");

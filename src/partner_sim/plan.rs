@@ -4,35 +4,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::dialects::{Dialect, Reason};
 use super::options::SimulatorOptions;
-
-/// Why a delivery fails at the shop.
-const AT_PICK_UP: &[&str] = &[
-    "PICKUP_FAILED",
-    "NO_COURIER",
-    "COURIER_INCIDENT",
-    "PACKAGE_MISMATCH",
-    "PARTNER_TECHNICAL",
-];
-
-/// Why a delivery fails on its way or at the door.
-const AT_DELIVERY: &[&str] = &[
-    "RECIPIENT_UNAVAILABLE",
-    "RECIPIENT_REFUSED",
-    "RECIPIENT_MOVED",
-    "BUSINESS_CLOSED",
-    "ADDRESS_INVALID",
-    "ACCESS_RESTRICTED",
-    "NO_SAFE_PLACE",
-    "VERIFICATION_FAILED",
-    "DAMAGED",
-    "LOST",
-    "MISROUTED",
-    "UNCLAIMED",
-    "RETURNED_TO_SENDER",
-    "COURIER_INCIDENT",
-    "WEATHER_OR_FORCE_MAJEURE",
-];
 
 /// Draws everything about one reference.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +32,8 @@ pub(super) enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Delivered,
-    FailedAtPickUp(&'static str),
-    FailedAtDelivery(&'static str),
+    FailedAtPickUp(Reason),
+    FailedAtDelivery(Reason),
 }
 
 impl<'a> Fate<'a> {
@@ -96,14 +69,19 @@ impl<'a> Fate<'a> {
         self.hits("reject", self.options.reject)
     }
 
-    pub(super) fn end(&self) -> End {
+    pub(super) fn end(&self, dialect: &dyn Dialect) -> End {
         if !self.hits("fail", self.options.fail) {
             End::Delivered
         } else if self.hits("fail-stage", 0.5) {
-            End::FailedAtPickUp(self.one_of("fail-reason", AT_PICK_UP))
+            End::FailedAtPickUp(self.one_of("fail-reason", dialect.reasons_at_pick_up()))
         } else {
-            End::FailedAtDelivery(self.one_of("fail-reason", AT_DELIVERY))
+            End::FailedAtDelivery(self.one_of("fail-reason", dialect.reasons_at_delivery()))
         }
+    }
+
+    /// Whether the partner has forgotten the key of an earlier booking when this attempt comes.
+    pub(super) fn is_forgotten(&self, attempt: usize) -> bool {
+        self.hits(&format!("forget/{attempt}"), self.options.forget)
     }
 
     pub(super) fn is_reordered(&self) -> bool {
@@ -118,15 +96,20 @@ impl<'a> Fate<'a> {
         self.hits(&format!("forge/{kind}"), self.options.wrong_signature)
     }
 
+    pub(super) fn is_lost(&self, kind: &str) -> bool {
+        self.hits(&format!("lose/{kind}"), self.options.lose)
+    }
+
+    /// Whether the answer to the first attempt does not reach the partner.
+    pub(super) fn is_unheard(&self, kind: &str) -> bool {
+        self.hits(&format!("unheard/{kind}"), self.options.unheard)
+    }
+
     /// Between half and one and a half of what the options say.
     pub(super) fn leg(&self, name: &str) -> Duration {
         self.options
             .walk_delay
             .mul_f64(0.5 + self.fraction(&format!("leg/{name}")))
-    }
-
-    pub(super) fn delivery_id(&self) -> String {
-        format!("dlv_{:016x}", self.draw("delivery"))
     }
 
     pub(super) fn order_number(&self) -> String {
@@ -141,8 +124,8 @@ impl<'a> Fate<'a> {
         )
     }
 
-    fn one_of(&self, name: &str, words: &[&'static str]) -> &'static str {
-        words[(self.draw(name) % words.len() as u64) as usize]
+    fn one_of(&self, name: &str, reasons: &[Reason]) -> Reason {
+        reasons[(self.draw(name) % reasons.len() as u64) as usize]
     }
 
     fn hits(&self, name: &str, share: f64) -> bool {
@@ -153,7 +136,7 @@ impl<'a> Fate<'a> {
         (self.draw(name) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn draw(&self, name: &str) -> u64 {
+    pub(super) fn draw(&self, name: &str) -> u64 {
         let text = format!("{}\n{}\n{name}", self.options.seed, self.reference);
         let digest = Sha256::digest(text.as_bytes());
         let mut first = [0; 8];
@@ -165,6 +148,7 @@ impl<'a> Fate<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partner_sim::dialects::Speaks;
 
     fn options(seed: u64) -> SimulatorOptions {
         let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".parse().unwrap();
@@ -178,14 +162,18 @@ mod tests {
         }
     }
 
+    fn standard() -> Box<dyn Dialect> {
+        Speaks::Standard.with(&options(1).callback_secret).unwrap()
+    }
+
     fn fates(seed: u64) -> Vec<(bool, End, Fault, Fault, String)> {
-        let options = options(seed);
+        let (options, dialect) = (options(seed), standard());
         let references: Vec<_> = (0..1_000).map(|number| format!("order-{number}")).collect();
         let draw = |reference: &String| {
             let fate = Fate::of(&options, reference);
             (
                 fate.is_rejected(),
-                fate.end(),
+                fate.end(&*dialect),
                 fate.fault("book", 0),
                 fate.fault("book", 1),
                 fate.order_number(),
@@ -226,11 +214,12 @@ mod tests {
             ..options(1)
         };
 
+        let dialect = standard();
         for number in 0..1_000 {
             let reference = format!("order-{number}");
             let (never, always) = (Fate::of(&nothing, &reference), Fate::of(&everything, &reference));
-            assert!(never.end() == End::Delivered && !never.is_reordered());
-            assert!(always.end() != End::Delivered && always.is_reordered());
+            assert!(never.end(&*dialect) == End::Delivered && !never.is_reordered());
+            assert!(always.end(&*dialect) != End::Delivered && always.is_reordered());
         }
     }
 
