@@ -278,7 +278,8 @@ impl Core {
             attempt: record.attempt + 1,
             predecessor_id: Some(old),
             successor_id: None,
-            partner: Some(partner.unwrap_or_else(|| self.outside.default_partner.clone())),
+            // Named by nobody, it is for the rules of the partners file.
+            partner,
             partner_booking_id: None,
             partner_order_number: None,
             tracking_url: None,

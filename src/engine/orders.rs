@@ -9,7 +9,9 @@ use waybill_tasks::orders::{
 };
 
 use super::apply::{Answer, Report};
-use super::effect::Lease;
+use super::booking::{BOOK, CANCEL};
+use super::core::text;
+use super::effect::{Lease, PARTNER_CHOSEN};
 use super::payment::Followed;
 use super::{Engine, EngineError};
 use crate::payments;
@@ -52,7 +54,20 @@ impl Orders for Engine {
             || (order.loaded.order.state.clone(), effect.created_at),
             |entry| (entry.transition.to.clone(), entry.transition.occurred_at),
         );
-        Ok(Begin::Run(Box::new(work(effect, entered, occurred_at, &order))))
+        let chosen = log
+            .iter()
+            .map(|entry| &entry.transition)
+            .filter(|it| it.event == PARTNER_CHOSEN);
+        let chosen = chosen.filter_map(|it| text(&it.fields, "partner")).collect();
+        let mut work = work(effect, entered, occurred_at, &order);
+        work.chosen = chosen;
+        if work.name == CANCEL && work.order.partner_booking_id.is_none() {
+            work.booking_unknown = store.is_outcome_unknown(order_id, BOOK).await.map_err(unavailable)?;
+        }
+        if work.name == BOOK {
+            work.order.amount = store.amount_paid(&work.order.payment_id).await.map_err(unavailable)?;
+        }
+        Ok(Begin::Run(Box::new(work)))
     }
 
     async fn finish(&self, effect_id: Uuid, finish: Finish) -> Result<(), Unavailable> {
@@ -218,6 +233,8 @@ fn work(effect: Effect, entered: StateName, occurred_at: chrono::DateTime<chrono
         entered,
         occurred_at,
         attempts: u32::try_from(effect.attempts).unwrap_or(u32::MAX),
+        chosen: Vec::new(),
+        booking_unknown: false,
         order: OrderRecord {
             order_id: order.id,
             ordering_id: record.ordering_id.clone(),
@@ -239,6 +256,7 @@ fn work(effect: Effect, entered: StateName, occurred_at: chrono::DateTime<chrono
             pickup: stored.pickup.clone(),
             dropoff: stored.dropoff.clone(),
             items: record.items.clone(),
+            amount: None,
         },
     }
 }

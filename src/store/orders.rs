@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use uuid::Uuid;
 use waybill_domain::{Actor, Change, EventName, FieldName, FieldValue, OrderId, Revision, Role, StateName, Transition};
+use waybill_tasks::orders::Amount;
 
 use super::db::{DbError, Row, Value};
 use super::record::{Loaded, LogRow};
@@ -101,6 +102,25 @@ impl Store {
             )
             .await?;
         row.map(|row| Ok(OrderId(row.uuid("order_id")?))).transpose()
+    }
+
+    /// Whether an effect of that name was tried for an order and nobody knows what it did: an attempt got no clear answer.
+    pub async fn is_outcome_unknown(&self, id: OrderId, effect: &str) -> Result<bool, DbError> {
+        let sql = "SELECT 1 FROM effects WHERE order_id = $1 AND name = $2 AND (state = 'failed' OR attempts > 0)";
+        Ok(self.db.row(sql, vec![id.0.into(), effect.into()]).await?.is_some())
+    }
+
+    /// What was paid by a payment; none where it is not told yet.
+    pub async fn amount_paid(&self, payment_id: &str) -> Result<Option<Amount>, DbError> {
+        let sql = "SELECT minor_units, currency FROM payments WHERE payment_id = $1";
+        let row = self.db.row(sql, vec![payment_id.into()]).await?;
+        row.map(|row| {
+            Ok(Amount {
+                minor_units: row.int("minor_units")?,
+                currency: row.text("currency")?,
+            })
+        })
+        .transpose()
     }
 
     /// The log of one order, oldest first.

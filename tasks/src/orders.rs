@@ -68,6 +68,10 @@ pub struct Work {
     pub occurred_at: DateTime<Utc>,
     /// Attempts that ended before this one.
     pub attempts: u32,
+    /// The partners that it was handed to before, by name, oldest first.
+    pub chosen: Vec<String>,
+    /// For a cancellation without booking: one was sent, and got no clear answer.
+    pub booking_unknown: bool,
     /// The order as it is now.
     pub order: OrderRecord,
 }
@@ -102,6 +106,17 @@ pub struct OrderRecord {
     pub dropoff: Value,
     /// Lines of `sku, title, quantity, format`.
     pub items: Value,
+    /// What was paid for the ordering.
+    pub amount: Option<Amount>,
+}
+
+/// An amount of money.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amount {
+    /// In the smallest unit of the currency.
+    pub minor_units: i64,
+    /// ISO 4217, in capitals.
+    pub currency: String,
 }
 
 /// How an effect ended.

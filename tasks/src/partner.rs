@@ -13,19 +13,25 @@ mod budget;
 mod bulkhead;
 mod dialect;
 mod routing;
+mod strategy;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::orders::OrderRecord;
+use futures_util::future::join_all;
+
+use crate::orders::{OrderRecord, Work};
 use routing::Routing;
+use settings::Price;
+use strategy::Offer;
 
 pub use client::{Cancelled, Operation, PartnerClient};
 pub use contract::{BookingRequest, Found, Parcel};
 pub use dialect::Rebooking;
 pub use error::PartnerError;
 pub use settings::{Invalid, PartnerSettings, PartnersSettings, Rule};
+pub use strategy::{Quote, StrategyName};
 
 /// Every configured partner, and the one that takes an order that names none.
 #[derive(Debug)]
@@ -69,14 +75,54 @@ impl Partners {
         &self.default
     }
 
-    /// Whom the rules of the partners file ask first about this order; none where no rule fits.
-    pub fn first_for(&self, order: &OrderRecord) -> Option<&Arc<PartnerClient>> {
-        self.get(self.routing.of(order).first()?)
+    /// Whom the rules of the partners file ask next about this order: by the strategy of the first rule that fits, one that was
+    /// not asked before. None where no rule fits, or nobody is left. `booking` is what a partner is asked to quote for.
+    pub async fn choose(
+        &self,
+        work: &Work,
+        refused: Option<&str>,
+        booking: impl Fn(&PartnerClient) -> BookingRequest,
+    ) -> Option<&Arc<PartnerClient>> {
+        let (rule, left) = self.left(work, refused)?;
+        let strategy = rule.strategy.strategy();
+        if !strategy.wants_quotes() || left.len() < 2 {
+            return left.first().copied();
+        }
+        let quotes = left
+            .iter()
+            .map(|client| self.quote(client, &work.order, booking(client)));
+        let quotes = join_all(quotes).await;
+        let offers = left.iter().zip(quotes);
+        let offers: Vec<_> = offers
+            .map(|(client, quote)| Offer {
+                partner: client.name(),
+                quote,
+            })
+            .collect();
+        let chosen = strategy.choose(&offers).map(|offer| offer.partner);
+        chosen.map_or(left.first().copied(), |name| self.get(name))
     }
 
-    /// Whom they ask after this one.
-    pub fn next_after(&self, order: &OrderRecord, partner: &str) -> Option<&Arc<PartnerClient>> {
-        self.get(self.routing.after(order, partner)?)
+    /// Whether the rules name another partner for this order, one that was not asked before.
+    pub fn has_other(&self, work: &Work, partner: &str) -> bool {
+        self.left(work, Some(partner)).is_some_and(|(_, left)| !left.is_empty())
+    }
+
+    fn left(&self, work: &Work, refused: Option<&str>) -> Option<(&Rule, Vec<&Arc<PartnerClient>>)> {
+        let rule = self.routing.of(&work.order)?;
+        let asked = |name: &str| refused == Some(name) || work.chosen.iter().any(|chosen| chosen == name);
+        let left = rule.partners.iter().filter(|name| !asked(name));
+        Some((rule, left.filter_map(|name| self.get(name)).collect()))
+    }
+
+    /// What it takes: by its answer where it can be asked, else by its price list.
+    async fn quote(&self, client: &PartnerClient, order: &OrderRecord, booking: BookingRequest) -> Option<Quote> {
+        match client.quote(&booking).await {
+            Ok(quote) => Some(quote),
+            // Who refuses to quote would refuse the booking.
+            Err(PartnerError::Rejected { .. }) => None,
+            Err(_) => Price::find(client.prices(), order),
+        }
     }
 
     /// The partner of that name.

@@ -1,10 +1,16 @@
 use chrono::TimeDelta;
+use waybill_tasks::partner::StrategyName;
 
 use super::*;
 
 const GOOD: &str = "
 default: acme
 receiving: {trusted_proxies: [10.0.0.0/8], rejections_per_minute: 30}
+routing:
+  - {countries: [DE], pieces_at_most: 20, partners: [acme]}
+  - price_class: {currency: EUR, at_least: 10000, below: 50000}
+    partners: [acme, other]
+    strategy: cheapest_quote
 partners:
   acme:
     adapter: standard
@@ -19,6 +25,7 @@ partners:
   other:
     adapter: standard
     base_url: https://other.example
+    prices: [{countries: [DE], pieces_at_most: 3, minor_units: 490, currency: EUR, minutes: 1440}]
     secrets: [{id: k, value: whpk_6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=}]
 ";
 
@@ -62,6 +69,20 @@ fn a_partners_file_is_read_whole() {
     assert_eq!(file.keys.describe("other").unwrap().1, TimeDelta::seconds(300));
     assert_eq!(file.receiving.rejections_per_minute.get(), 30);
     assert_eq!(file.receiving.trusted_proxies.len(), 1);
+    let [first, second] = &*file.calls.routing else {
+        panic!("two rules")
+    };
+    assert_eq!(
+        (first.strategy, second.strategy),
+        (StrategyName::FirstFit, StrategyName::CheapestQuote)
+    );
+    let class = second.price_class.as_ref().unwrap();
+    assert_eq!(
+        (class.currency.as_str(), class.at_least, class.below),
+        ("EUR", 10_000, Some(50_000))
+    );
+    let price = &file.calls.partners["other"].prices[0];
+    assert_eq!((price.minor_units, price.takes.unwrap().as_secs()), (490, 86_400));
 }
 
 #[test]

@@ -47,10 +47,9 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
         Ok(partner) => partner,
         Err(finish) => return finish,
     };
-    if let Some(first) = effects
-        .partners
-        .first_for(order)
-        .filter(|first| is_unrouted(effects, work, first))
+    if is_unrouted(effects, work)
+        && let Some(first) = next(effects, work, None).await
+        && first.name() != partner.name()
     {
         return handed(first, "the rules of the partners file");
     }
@@ -69,14 +68,22 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
     }
     match partner.book(&request(effects, partner, work)).await {
         Ok(booking) => Finish::Booked(booking),
-        Err(PartnerError::Rejected { code, text }) => match effects.partners.next_after(order, partner.name()) {
+        Err(PartnerError::Rejected { code, text }) => match next(effects, work, Some(partner)).await {
             Some(next) => handed(next, &format!("{} refuses: {code}", partner.name())),
             None => rejected(partner, &code, &text),
         },
-        Err(error) if is_given_up(work, partner, &error) => match effects.partners.next_after(order, partner.name()) {
-            Some(next) => handed(next, &format!("{}: {error}", partner.name())),
-            None => after_partner_error(work, &error),
-        },
+        Err(error) if is_known_unsent(work, &error) && effects.partners.has_other(work, partner.name()) => {
+            let given_up = is_given_up(work, partner, &error);
+            let next = if given_up {
+                next(effects, work, Some(partner)).await
+            } else {
+                None
+            };
+            match next {
+                Some(next) => handed(next, &format!("{}: {error}", partner.name())),
+                None => surely_not_booked(work, &error),
+            }
+        }
         Err(error @ PartnerError::Ambiguous(_)) => match rebooking {
             Rebooking::Never => unknown(partner, &error.to_string()),
             Rebooking::ByKey => after_partner_error(work, &error),
@@ -91,25 +98,41 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
     }
 }
 
-/// A new order stands with the default partner until the rules are asked, once. An operator's choice is not undone.
-fn is_unrouted(effects: &Effects, work: &Work, first: &PartnerClient) -> bool {
-    let order = &work.order;
-    let default = effects.partners.default_partner().name();
-    let untouched = order.revision == 1 && order.attempt == 1 && work.attempts == 0;
-    untouched && order.partner.as_deref().is_none_or(|name| name == default) && first.name() != default
+/// Whom the rules ask next: not who was asked before, nor who has just said no.
+async fn next<'a>(effects: &'a Effects, work: &Work, refused: Option<&PartnerClient>) -> Option<&'a PartnerClient> {
+    let booking = |partner: &PartnerClient| request(effects, partner, work);
+    let next = effects
+        .partners
+        .choose(work, refused.map(PartnerClient::name), booking)
+        .await;
+    next.map(AsRef::as_ref)
 }
 
-/// Whether nothing was sent to this partner, and will not be soon: then another may be asked without booking twice.
+/// A new order stands with the default partner, or with none, until the rules are asked. An operator's choice is not undone.
+fn is_unrouted(effects: &Effects, work: &Work) -> bool {
+    let order = &work.order;
+    let untouched = order.revision == 1 && work.attempts == 0;
+    let by_default = |name: &str| order.attempt == 1 && name == effects.partners.default_partner().name();
+    untouched && order.partner.as_deref().is_none_or(by_default)
+}
+
+/// Whether nothing was sent to this partner, now or before: then another may be asked without booking twice.
+fn is_known_unsent(work: &Work, error: &PartnerError) -> bool {
+    let unsent = matches!(
+        error,
+        PartnerError::Suspended { .. }
+            | PartnerError::Open { .. }
+            | PartnerError::Busy { .. }
+            | PartnerError::Throttled { .. }
+            | PartnerError::Unreachable(_)
+    );
+    unsent && work.attempts == 0
+}
+
+/// Whether this partner is waited for no longer. One that does not serve us any more is not waited for at all.
 fn is_given_up(work: &Work, partner: &PartnerClient, error: &PartnerError) -> bool {
     let waited = (Utc::now() - work.occurred_at).to_std().unwrap_or_default();
-    let nothing_sent = work.attempts == 0;
-    match error {
-        PartnerError::Suspended { .. } => nothing_sent,
-        PartnerError::Open { .. } | PartnerError::Busy { .. } | PartnerError::Throttled { .. } => {
-            nothing_sent && waited > partner.patience()
-        }
-        _ => false,
-    }
+    matches!(error, PartnerError::Suspended { .. }) || waited > partner.patience()
 }
 
 fn handed(to: &PartnerClient, cause: &str) -> Finish {
@@ -127,7 +150,7 @@ fn unknown(partner: &PartnerClient, cause: &str) -> Finish {
     }
 }
 
-/// Attempts are not counted for such a partner, for only a booking that may have been made uses one up.
+/// Attempts are not counted where only a booking that may have been made uses one up.
 fn surely_not_booked(work: &Work, error: &PartnerError) -> Finish {
     match after_partner_error(work, error) {
         Finish::Retry { after, cause, .. } => Finish::Retry {

@@ -17,7 +17,8 @@ use super::bulkhead::Bulkhead;
 use super::contract::{BookingRequest, Found};
 use super::dialect::{Call, Delivery, Dialect, Next, Rebooking};
 use super::error::PartnerError;
-use super::settings::{Invalid, PartnerSettings, RateSettings};
+use super::settings::{Invalid, PartnerSettings, Price, RateSettings};
+use super::strategy::Quote;
 use super::wire::{Answer, Tried, Wire};
 use crate::orders::Booking;
 
@@ -41,6 +42,7 @@ pub struct PartnerClient {
     breakers: [Arc<Breaker>; Operation::ALL.len()],
     budget: RetryBudget,
     patience: Duration,
+    prices: Vec<Price>,
 }
 
 /// What a partner is asked to do; each has a breaker of its own.
@@ -52,11 +54,13 @@ pub enum Operation {
     Find,
     /// Do not collect.
     Cancel,
+    /// Say what it would cost.
+    Quote,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Book, Self::Find, Self::Cancel];
+    pub const ALL: [Self; 4] = [Self::Book, Self::Find, Self::Cancel, Self::Quote];
 
     /// Its name in metrics and in `status`.
     pub fn as_str(self) -> &'static str {
@@ -64,6 +68,7 @@ impl Operation {
             Self::Book => "book",
             Self::Find => "find",
             Self::Cancel => "cancel",
+            Self::Quote => "quote",
         }
     }
 }
@@ -102,6 +107,7 @@ impl PartnerClient {
             breakers: Operation::ALL.map(|_| Breaker::new(settings.breaker.clone(), now)),
             budget: RetryBudget::new(),
             patience: settings.patience,
+            prices: settings.prices.clone(),
         })
     }
 
@@ -128,6 +134,10 @@ impl PartnerClient {
     /// How long an order waits for it before another is asked.
     pub fn patience(&self) -> Duration {
         self.patience
+    }
+
+    pub(super) fn prices(&self) -> &[Price] {
+        &self.prices
     }
 
     /// How it is known, after an answer got lost, that a booking is not made twice.
@@ -159,6 +169,14 @@ impl PartnerClient {
         Err(PartnerError::Ambiguous(format!(
             "not booked after {MOST_STEPS} requests"
         )))
+    }
+
+    /// Asks what a delivery would cost. Nothing is bound by it.
+    pub async fn quote(&self, booking: &BookingRequest) -> Result<Quote, PartnerError> {
+        let call = self.dialect.quote(booking)?;
+        let call = call.ok_or(PartnerError::Unsupported("asking for a quote"))?;
+        self.call(Operation::Quote, call.harmless(), |answer| self.dialect.quoted(answer))
+            .await
     }
 
     /// Looks up the delivery that the partner has under our reference.

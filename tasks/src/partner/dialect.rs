@@ -10,12 +10,23 @@ use waybill_domain::OrderId;
 use super::client::Cancelled;
 use super::contract::{BookingRequest, Complaint};
 use super::error::PartnerError;
+use super::strategy::Quote;
 use super::wire::Answer;
 
 /// A partner's language, outbound.
 pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     /// How it is known that a booking is not made twice.
     fn rebooking(&self) -> Rebooking;
+
+    /// The request for what a delivery would cost; none where the partner has no such thing, or does not publish it.
+    fn quote(&self, _booking: &BookingRequest) -> Result<Option<Call>, PartnerError> {
+        Ok(None)
+    }
+
+    /// What the answer to that request means.
+    fn quoted(&self, answer: &Answer) -> Result<Quote, PartnerError> {
+        Err(self.refusal(answer))
+    }
 
     /// The first request of a booking. Refuses at once what this partner could not take.
     fn book(&self, booking: &BookingRequest) -> Result<Call, PartnerError>;
@@ -166,6 +177,11 @@ impl Reading {
                 Ok(index) if value.is_array() => value.get(index),
                 _ => value.get(key),
             })
+    }
+
+    /// A whole number.
+    pub(crate) fn whole(&self, path: &str) -> Option<i64> {
+        self.at(path)?.as_i64()
     }
 
     /// A text or a number that is there and not empty.

@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::breaker::BreakerSettings;
+use super::strategy::StrategyName;
 
 /// The partners file: every partner by name, and which of them takes an order that names none.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,8 +34,45 @@ pub struct Rule {
     pub postal_codes: Vec<String>,
     /// So many pieces at most.
     pub pieces_at_most: Option<u64>,
-    /// Their names: the first is asked first, the next where the one before is known not to have booked.
+    /// What was paid for the ordering.
+    pub price_class: Option<PriceClass>,
+    /// Their names. Where the one that was asked is known not to have booked, another is asked.
     pub partners: Vec<String>,
+    /// Which of them is asked first, and which next.
+    pub strategy: StrategyName,
+}
+
+/// Orderings by what was paid for them, in the smallest unit of the currency.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceClass {
+    /// ISO 4217, in capitals.
+    pub currency: String,
+    /// From this amount on (0).
+    #[serde(default)]
+    pub at_least: i64,
+    /// Up to this amount, without it.
+    #[serde(default)]
+    pub below: Option<i64>,
+}
+
+/// What a partner takes, by its price list: for a partner that cannot be asked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Countries of the drop-off (ISO 3166-1 alpha-2); all where none is named.
+    #[serde(default)]
+    pub countries: Vec<String>,
+    /// So many pieces at most.
+    #[serde(default)]
+    pub pieces_at_most: Option<u64>,
+    /// The price, in the smallest unit of the currency.
+    pub minor_units: i64,
+    /// ISO 4217, in capitals.
+    pub currency: String,
+    /// How long it takes to the door (`minutes`).
+    #[serde(default, rename = "minutes", deserialize_with = "minutes")]
+    pub takes: Option<Duration>,
 }
 
 /// One partner. What the file leaves out keeps its default.
@@ -67,6 +105,9 @@ pub struct PartnerSettings {
     /// (`patience_ms`, 10 min).
     #[serde(default = "ten_minutes", rename = "patience_ms", deserialize_with = "milliseconds")]
     pub patience: Duration,
+    /// Its price list, for rules that choose by quotes: where it can be asked for a quote, the answer counts.
+    #[serde(default)]
+    pub prices: Vec<Price>,
     /// What its language wants to know beside: a market, a service, a parcel's measures.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
@@ -85,6 +126,7 @@ impl PartnerSettings {
             bulkhead: BulkheadSettings::default(),
             timeouts: TimeoutSettings::default(),
             patience: ten_minutes(),
+            prices: Vec::new(),
             options: BTreeMap::new(),
         }
     }
@@ -258,6 +300,11 @@ impl Invalid {
             ..self
         }
     }
+}
+
+fn minutes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let minutes = Option::<u32>::deserialize(deserializer)?;
+    Ok(minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60)))
 }
 
 pub(crate) fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::http::Method;
 use serde_json::json;
 use waybill_tasks::orders::Finish;
+use waybill_tasks::partner::settings::Adapter;
 
-use crate::scripted::Reply;
+use crate::scripted::{Reply, Scripted};
 use crate::world::{ORDER, World};
 
 async fn due(script: impl IntoIterator<Item = Reply>) -> World {
@@ -67,6 +68,41 @@ async fn without_a_lookup_nothing_counts_as_cancelled() {
         "{:?}",
         world.last()
     );
+}
+
+#[tokio::test]
+async fn at_a_partner_that_cannot_be_asked_only_what_may_be_booked_needs_a_person() {
+    for (unknown, reason, ended) in [
+        (false, None, true),
+        (true, Some("ADDRESS_INVALID"), true),
+        (true, None, false),
+    ] {
+        let partner = Scripted::start([]).await;
+        let mut settings = partner.settings();
+        settings.adapter = Adapter::Onfleet;
+        settings.credentials.key = Some("key-1".into());
+        let world = World::with_settings(partner, settings);
+        world.due("cancel_delivery_partner", "CANCELLED");
+        world.change(|work| {
+            work.booking_unknown = unknown;
+            work.order.failure_reason = reason.map(str::to_owned);
+        });
+
+        world.run().await;
+
+        assert_eq!(
+            world.last() == Finish::Done,
+            ended,
+            "{unknown} {reason:?}: {:?}",
+            world.last()
+        );
+        assert!(
+            ended || matches!(world.last(), Finish::Failed { .. }),
+            "{:?}",
+            world.last()
+        );
+        assert_eq!(methods(&world), [Method::GET; 0]);
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,9 @@ use waybill_tasks::celery::transport::{
 };
 use waybill_tasks::celery::worker::Worker;
 use waybill_tasks::effects::{Effects, OutsideNames, register};
-use waybill_tasks::orders::{Begin, ConfirmationLink, Finish, OrderRecord, Orders, Report, Taken, Unavailable, Work};
+use waybill_tasks::orders::{
+    Amount, Begin, ConfirmationLink, Finish, OrderRecord, Orders, Report, Taken, Unavailable, Work,
+};
 use waybill_tasks::partner::{PartnerSettings, Partners, PartnersSettings};
 
 use crate::scripted::{Reply, Scripted};
@@ -93,6 +95,7 @@ impl Orders for Memory {
             Finish::Booked(booking) => work.order.partner_booking_id = Some(booking.id.clone()),
             Finish::Handed { to, .. } => {
                 work.order.partner = Some(to.clone());
+                work.chosen.push(to.clone());
                 work.order.revision += 1;
                 work.attempts = 0;
             }
@@ -254,6 +257,8 @@ impl World {
             entered: entered.into(),
             occurred_at: instant(),
             attempts: 0,
+            chosen: Vec::new(),
+            booking_unknown: false,
             order: order(entered),
         };
         *self.orders.work.lock().unwrap() = Some(work);
@@ -360,5 +365,9 @@ fn order(state: &str) -> OrderRecord {
         pickup: json!({"name": "Bookstore Mitte"}),
         dropoff: json!({"name": "A. Reader", "phone": "+4930000000", "email": "reader@example.org"}),
         items: json!([{"sku": "b-1", "title": "A printed book", "quantity": 1, "format": "physical"}]),
+        amount: Some(Amount {
+            minor_units: 4599,
+            currency: "EUR".to_owned(),
+        }),
     }
 }

@@ -1,8 +1,8 @@
 //! Uber Direct: `/v1/customers/{account}/deliveries`, with an idempotency key in the body.
 //!
 //! The same key within an hour is the same delivery, and later the same `external_id` is answered 409 with the earlier
-//! delivery's id, which is adopted. Uber's own error codes say more than its statuses. A delivery is booked without a
-//! quote, at the price of the moment.
+//! delivery's id, which is adopted. Uber's own error codes say more than its statuses. A quote is asked for to compare
+//! partners, and a delivery is booked without it, at the price of the moment: a quote holds for minutes, an order may wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::partner::contract::{BookingRequest, Complaint};
 use crate::partner::dialect::{Call, Delivery, Dialect, Next, Reading, Rebooking};
 use crate::partner::error::PartnerError;
 use crate::partner::settings::{Invalid, PartnerSettings};
+use crate::partner::strategy::Quote;
 use crate::partner::wire::Answer;
 
 const COURIERS_ASK_AGAIN: Duration = Duration::from_secs(120);
@@ -60,6 +61,35 @@ impl Uber {
 impl Dialect for Uber {
     fn rebooking(&self) -> Rebooking {
         Rebooking::ByKey
+    }
+
+    fn quote(&self, booking: &BookingRequest) -> Result<Option<Call>, PartnerError> {
+        let body = json!({
+            "pickup_address": Address(&booking.pickup).line(),
+            "dropoff_address": Address(&booking.dropoff).line(),
+        });
+        Ok(Some(Call::post(
+            ["v1", "customers", &self.customer, "delivery_quotes"],
+            body,
+        )))
+    }
+
+    /// `fee` in cents, `duration` in minutes to the door.
+    fn quoted(&self, answer: &Answer) -> Result<Quote, PartnerError> {
+        if answer.status != 200 {
+            return Err(self.refusal(answer));
+        }
+        let body = Reading::of(answer)?;
+        let currency = body.text("currency_type").or_else(|| body.text("currency"));
+        let (Some(minor_units), Some(currency)) = (body.whole("fee"), currency) else {
+            return Err(PartnerError::Ambiguous("the quote has no price".to_owned()));
+        };
+        let minutes = body.whole("duration").and_then(|minutes| u64::try_from(minutes).ok());
+        Ok(Quote {
+            minor_units,
+            currency: currency.to_ascii_uppercase(),
+            takes: minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+        })
     }
 
     fn book(&self, booking: &BookingRequest) -> Result<Call, PartnerError> {
