@@ -23,7 +23,7 @@ mod headers;
 mod limits;
 mod orders;
 mod query;
-mod webhooks;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 
@@ -75,6 +75,7 @@ pub fn router(app: App, webhooks: Router) -> Router {
         .route("/v1/operator-cases", get(cases::list_cases))
         .route("/v1/operator-cases/{id}/claim", post(cases::claim_case))
         .route("/v1/operator-cases/{id}/close", post(cases::close_case))
+        .route("/v1/operator-cases/{id}/booking", post(cases::settle_booking))
         .route("/v1/graphs", get(graphs::list_graphs))
         .route("/v1/graphs/{machine}/{version}", get(graphs::show_graph))
         .route(

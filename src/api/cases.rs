@@ -1,4 +1,4 @@
-//! Operator cases: listed, claimed, closed.
+//! Operator cases: listed, claimed, closed; and what was found out about a booking whose answer got lost.
 
 use std::collections::HashMap;
 
@@ -21,12 +21,15 @@ use super::orders::cut;
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::views::{CaseList, CaseView, OrderView};
+use crate::engine::booking::{BookingAnswer, FoundBooking};
 use crate::engine::case::CaseAnswer;
 use crate::store::record::Case;
 use crate::store::{CasePage, Stored};
 
 /// Characters of a note.
 const MAX_NOTE: usize = 2000;
+/// Characters of a partner's id.
+const MAX_BOOKING_ID: usize = 255;
 
 /// Operator cases, oldest first.
 #[utoipa::path(
@@ -113,12 +116,82 @@ pub(super) async fn close_case(
     Body(Closing { note }): Body<Closing>,
 ) -> Result<Json<CaseView>, Problem> {
     caller.authorize(Action::WorkCases)?;
+    check_note(&note)?;
+    let answer = app.engine.close_case(id, &caller.subject, &note).await?;
+    show(&app, answer).await
+}
+
+/// What was found at the partner's.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LostBooking {
+    /// The partner's id of the delivery, 1 to 255 characters; `null` if the partner has none: then it is booked again.
+    #[schema(min_length = 1, max_length = 255, required = true)]
+    #[serde(deserialize_with = "Option::deserialize")]
+    partner_booking_id: Option<String>,
+    /// How it was found out; 1 to 2000 characters.
+    #[schema(min_length = 1, max_length = 2000)]
+    note: String,
+}
+
+/// Says what the partner has of a booking whose answer got lost, and closes the case. Safe to send twice.
+///
+/// For a case `effect-failed` about `book_delivery_partner`. With an id the order has that booking (`PARTNER_BOOKED` in its log, by
+/// the operator), and the partner is asked how it stands; with `null` it is booked again (`BOOKING_NOT_FOUND`).
+#[utoipa::path(
+    post, path = "/v1/operator-cases/{id}/booking", tag = "operator cases", security(("token" = ["operator"])),
+    params(("id" = uuid::Uuid, Path, description = "case_id")),
+    request_body = LostBooking,
+    responses(
+        (status = 200, description = "the case", body = CaseView), BadRequest, Unauthorized, Forbidden, NotFound,
+        CaseConflict, TooLarge, UnsupportedType, Unprocessable, Ours,
+    ),
+)]
+pub(super) async fn settle_booking(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id,
+    Body(LostBooking {
+        partner_booking_id,
+        note,
+    }): Body<LostBooking>,
+) -> Result<Json<CaseView>, Problem> {
+    caller.authorize(Action::WorkCases)?;
+    check_note(&note)?;
+    let usable = |id: &str| {
+        let fits = (1..=MAX_BOOKING_ID).contains(&id.chars().count());
+        fits && !matches!(id, "." | "..") && !id.chars().any(|c| c.is_control() || c.is_whitespace())
+    };
+    if partner_booking_id.as_deref().is_some_and(|id| !usable(id)) {
+        let detail =
+            format!("partner_booking_id must be the partner's id of 1 to {MAX_BOOKING_ID} characters, or null");
+        return Err(Problem::new(Code::BadField, detail).with("field", "partner_booking_id"));
+    }
+    let found = FoundBooking {
+        booking_id: partner_booking_id,
+        note,
+        operator: caller.subject.clone(),
+    };
+    match app.engine.settle_booking(id, found).await? {
+        BookingAnswer::Done(case) => show(&app, CaseAnswer::Done(case)).await,
+        BookingAnswer::Taken(case) => Err(taken(&case)),
+        BookingAnswer::NotFound => Err(Problem::not_found()),
+        BookingAnswer::NotLost => Err(Problem::new(
+            Code::BookingNotLost,
+            "look at the order: its booking is known",
+        )),
+        BookingAnswer::OfAnother(order) => {
+            Err(Problem::new(Code::BookingTaken, "").with("delivery_order_id", json!(order)))
+        }
+    }
+}
+
+fn check_note(note: &str) -> Result<(), Problem> {
     if note.trim().is_empty() || note.chars().count() > MAX_NOTE || note.contains('\0') {
         let detail = format!("note must be text of 1 to {MAX_NOTE} characters without NUL");
         return Err(Problem::new(Code::BadField, detail).with("field", "note"));
     }
-    let answer = app.engine.close_case(id, &caller.subject, &note).await?;
-    show(&app, answer).await
+    Ok(())
 }
 
 async fn show(app: &App, answer: CaseAnswer) -> Result<Json<CaseView>, Problem> {

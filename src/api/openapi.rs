@@ -116,6 +116,7 @@ answers! {
         cases::list_cases,
         cases::claim_case,
         cases::close_case,
+        cases::settle_booking,
         graphs::list_graphs,
         graphs::show_graph,
         webhooks::list_endpoints,

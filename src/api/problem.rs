@@ -61,6 +61,8 @@ codes! {
     ForOperator = CONFLICT "for-operator" "An operator decides what this event means here";
     EndpointDisabled = CONFLICT "endpoint-disabled" "The endpoint is disabled";
     CaseTaken = CONFLICT "case-taken" "Somebody else has this case";
+    BookingNotLost = CONFLICT "booking-not-lost" "No booking of this case is lost";
+    BookingTaken = CONFLICT "booking-taken" "The partner's delivery is that of another order";
     RevisionMismatch = PRECONDITION_FAILED "revision-mismatch" "The order is at another revision";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large" "The body is too large";
     UriTooLong = URI_TOO_LONG "uri-too-long" "The address is too long";

@@ -67,6 +67,22 @@ on_both! {
         assert_eq!(order.record.partner_order_number.as_deref(), Some("del_1"));
     }
 
+    async fn what_is_seen_to_be_delivered_waits_for_no_pick_up_that_got_lost(fixture: Fixture) {
+        let id = booked(&fixture).await;
+        let later = fixture.later(TimeDelta::hours(3)).await;
+        let effects = asked(&fixture, TimeDelta::hours(3)).await;
+
+        later.finish(effects[0], seen("delivered")).await.unwrap();
+        let callback = fixture.callback_of("asked:").await.expect("what was seen is stored");
+        later.apply_callback(callback).await.unwrap();
+
+        assert_eq!((fixture.callback_state(callback).await.as_str(), fixture.state(id).await.as_str()), ("applied", "DELIVERED"));
+        let log = fixture.engine.store().log(id).await.unwrap();
+        let inferred: Vec<_> = log.iter().filter(|entry| entry.transition.inferred).collect();
+        assert_eq!((inferred.len(), inferred[0].transition.event.as_str()), (1, "PARTNER_PICKED_UP"));
+        fixture.assert_sound().await;
+    }
+
     async fn what_is_known_already_makes_no_row_and_no_second_question(fixture: Fixture) {
         let id = booked(&fixture).await;
         let later = fixture.later(TimeDelta::hours(3)).await;
@@ -107,6 +123,27 @@ on_both! {
         fixture.engine.apply_callback(callback).await.unwrap();
 
         assert_eq!((fixture.callback_state(callback).await.as_str(), fixture.state(id).await.as_str()), ("applied", "PICKED_UP"));
+        fixture.assert_sound().await;
+    }
+
+    async fn a_callback_under_our_reference_tells_the_booking_whose_answer_got_lost(fixture: Fixture) {
+        let id = fixture.order("o1").await;
+        let effect = effect_id(id, 1, "book_delivery_partner");
+        fixture.engine.begin(effect).await.unwrap();
+        let handed = Finish::Handed { to: "uber".to_owned(), cause: "the rules".to_owned() };
+        fixture.engine.finish(effect, handed).await.unwrap();
+        let mut body = told("pickup_complete", "evt_1");
+        body["data"] = json!({"external_id": id});
+        let callback = fixture.store_of("uber", "evt_1", &body).await;
+        fixture.engine.apply_callback(callback).await.unwrap();
+
+        let order = fixture.engine.store().order(id).await.unwrap().unwrap().loaded;
+        assert_eq!((order.order.state.as_str(), order.record.partner_booking_id.as_deref()), ("PICKED_UP", Some("del_1")));
+        let log = fixture.engine.store().log(id).await.unwrap();
+        let events: Vec<_> = log.iter().map(|entry| entry.transition.event.as_str()).collect();
+        assert_eq!(events[1..], ["PARTNER_CHOSEN", "PARTNER_BOOKED", "PARTNER_PICKED_UP"]);
+        book(&fixture, id).await;
+        assert_eq!(fixture.engine.store().log(id).await.unwrap().len(), 4, "the answer that comes late is no news");
         fixture.assert_sound().await;
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 use waybill_domain::{Actor, Disposition, Event, EventName, Fields, OrderId, Refusal, Role};
 use waybill_tasks::celery::message::{HeaderValue, Message, Properties};
+use waybill_tasks::orders::Booking;
 use waybill_webhooks::{Callback as Received, Inbox, PartnerReport, Stored, Unavailable, Unmapped};
 
 use super::core::Core;
@@ -280,6 +281,9 @@ impl Apply {
         let report = match &self.translated {
             Ok(report) => report,
             Err(unmapped) => {
+                let partner = self.callback.partner.clone();
+                metrics::counter!("callbacks_unmapped_total", "partner" => partner, "code" => unmapped.code)
+                    .increment(1);
                 self.open_case(unit, "unmapped-callback", None, unmapped.code, unmapped.to_string());
                 return Settled(CallbackState::Unmapped, Some(unmapped.to_string()));
             }
@@ -295,6 +299,7 @@ impl Apply {
             self.core.contradict(unit, order_id, event, conflict);
             return Settled(CallbackState::Conflict, Some(conflict.to_owned()));
         }
+        self.learn_booking(unit, order_id, report, &event);
         let loaded = &unit.orders[&order_id];
         if report.cancelled && loaded.record.outcome.as_deref() == Some("cancelled") {
             self.core.note(unit, order_id, event);
@@ -304,6 +309,26 @@ impl Apply {
             Ok(_) => Settled(CallbackState::Applied, None),
             Err(refusal) => self.refused(unit, order_id, event, report, &refusal),
         }
+    }
+
+    /// A booking whose answer got lost is known when the partner speaks of it under our reference.
+    fn learn_booking(&self, unit: &mut Unit, id: OrderId, report: &PartnerReport, event: &Event) {
+        let unknown = unit.orders[&id].record.partner_booking_id.is_none() && !report.cancelled;
+        let (Some(_), Some(booking_id), true) = (&report.reference, &report.booking_id, unknown) else {
+            return;
+        };
+        let booking = Booking {
+            partner: self.callback.partner.clone(),
+            id: booking_id.clone(),
+            tracking_url: None,
+        };
+        let booked = Event {
+            name: "PARTNER_BOOKED".into(),
+            key: format!("{}/booked", event.key),
+            fields: Fields::new(),
+            ..event.clone()
+        };
+        self.core.booked(unit, id, &booking, booked);
     }
 
     /// Nobody's yet, or nobody's at all. News that moves nothing needs nobody.
@@ -323,6 +348,11 @@ impl Apply {
         let detail = format!("no delivery order for {}", known_by.map_or("nothing", String::as_str));
         self.open_case(unit, "orphan-callback", None, event.as_str(), detail.clone());
         Settled(CallbackState::Orphan, Some(detail))
+    }
+
+    /// Whether what is missing before this callback may be on its way. Who was asked has said how it stands: nothing more comes.
+    fn may_still_come(&self, unit: &Unit) -> bool {
+        !was_asked_for(&self.callback) && unit.now < self.patient_until(unit)
     }
 
     /// Until when this callback may wait for its turn.
@@ -358,7 +388,7 @@ impl Apply {
                 self.core.note(unit, id, event);
                 Settled(CallbackState::Noted, detail)
             }
-            Refusal::Early { .. } if unit.now < self.patient_until(unit) => Settled(CallbackState::Parked, detail),
+            Refusal::Early { .. } if self.may_still_come(unit) => Settled(CallbackState::Parked, detail),
             Refusal::Early { expected, .. } => self.unresolved(unit, id, event, report, expected.as_str()),
             Refusal::Contradiction { state, .. } => {
                 let cancelled = unit.orders[&id].record.outcome.as_deref() == Some("cancelled");

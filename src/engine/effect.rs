@@ -10,18 +10,22 @@ use uuid::Uuid;
 use waybill_domain::{Actor, Event, Fields, OrderId, Role};
 use waybill_tasks::orders::{Booking, Finish, Reported};
 
+use super::booking::{BOOK, CANCEL};
 use super::core::{Core, text};
 use super::{Engine, EngineError};
 use crate::store::committer::Command;
 use crate::store::record::{Effect, EffectState};
-use crate::store::{Needs, Unit, effect_id};
+use crate::store::{Needs, Unit};
 
 /// These talk to the partner, and one at a time per order.
-const TALK_TO_PARTNER: [&str; 2] = ["book_delivery_partner", "cancel_delivery_partner"];
+const TALK_TO_PARTNER: [&str; 2] = [BOOK, CANCEL];
 /// A worker that has not ended an effect by then is taken for dead.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// After so many attempts that count an effect is taken for one that never works, and an operator decides.
 const HOPELESS: i64 = 20;
+
+/// An order was handed to another partner: who, and why.
+pub(super) const PARTNER_CHOSEN: &str = "PARTNER_CHOSEN";
 
 /// Whether an effect can run now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,10 +288,11 @@ impl Command for End {
                 None
             }
             Finish::Retry { cause, .. } | Finish::Failed { cause } => {
+                let news = effect.state != EffectState::Failed;
                 effect.state = EffectState::Failed;
                 effect.finished_at = Some(now);
                 effect.cause = Some(cause.clone());
-                Some(cause.clone())
+                news.then(|| cause.clone())
             }
         };
         unit.writes.changed_effects.insert(self.effect);
@@ -295,7 +300,8 @@ impl Command for End {
             let at_large = cause.contains("goods at large");
             let kind = if at_large { "goods-at-large" } else { "effect-failed" };
             let detail = json!({ "effect": name, "effect_id": self.effect, "cause": cause });
-            let subject = format!("effect:{}", self.effect);
+            // An operator may have had it tried again: then it is another case.
+            let subject = format!("effect:{}:{}", self.effect, now.timestamp_millis());
             self.core
                 .open_case(unit, kind, subject, Some(self.order), &name.to_uppercase(), detail);
         }
@@ -322,38 +328,13 @@ impl End {
         }
     }
 
-    /// The partner has it: noted with the order. If nobody wants it any more, it is cancelled again.
     fn booked(&self, unit: &mut Unit, booking: &Booking) {
-        let Some(loaded) = unit.orders.get_mut(&self.order) else {
-            return;
-        };
-        if loaded.record.partner_booking_id.as_ref() == Some(&booking.id) {
-            return;
-        }
-        loaded.record.partner = Some(booking.partner.clone());
-        loaded.record.partner_booking_id = Some(booking.id.clone());
-        loaded.record.tracking_url = booking.tracking_url.clone();
-        let cancelled = loaded.record.outcome.as_deref() == Some("cancelled");
-        let mut fields = Fields::from([("partner_booking_id".into(), booking.id.clone().into())]);
-        if let Some(url) = &booking.tracking_url {
-            fields.insert("tracking_url".into(), url.clone().into());
-        }
         let actor = Actor {
             role: Role::DeliveryPartner,
             id: booking.partner.clone(),
         };
-        let event = self.event(unit, "PARTNER_BOOKED", actor, fields);
-        let Some(noted) = self.core.note(unit, self.order, event) else {
-            return;
-        };
-        if cancelled {
-            let name = "cancel_delivery_partner";
-            let id = effect_id(self.order, noted.revision.0, name);
-            let effect = self
-                .core
-                .new_effect(unit, id, Some((self.order, noted.revision.0)), name);
-            self.core.request(unit, effect);
-        }
+        let event = self.event(unit, "PARTNER_BOOKED", actor, Fields::new());
+        self.core.booked(unit, self.order, booking, event);
     }
 
     /// Another partner is asked from now on. Who was asked before, and why no longer, stays in the log.
@@ -367,7 +348,7 @@ impl End {
             role: Role::Service,
             id: "waybill".to_owned(),
         };
-        let mut event = self.event(unit, "PARTNER_CHOSEN", waybill, Fields::from(fields));
+        let mut event = self.event(unit, PARTNER_CHOSEN, waybill, Fields::from(fields));
         event.key = format!("{}:{to}", event.key);
         self.core.note(unit, self.order, event);
     }

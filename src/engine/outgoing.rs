@@ -1,5 +1,7 @@
 //! What subscribers are told, and who they are: endpoints with keys of their own, bodies built from the log.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
@@ -8,9 +10,19 @@ use waybill_domain::{Change, GraphVersion, OrderId};
 use waybill_webhooks::signing::SigningKey;
 
 use super::core::text;
-use super::{Engine, EngineError, message};
-use crate::store::DbError;
-use crate::store::outgoing::{Claimed, Endpoint, Filter, KeptKey, NewEndpoint, event_id};
+use super::{Engine, message};
+use crate::outgoing::Guard;
+use crate::store::outgoing::{Claimed, Endpoint, Filter, KeptKey, NewEndpoint, event_id, event_type};
+use crate::store::{DbError, Store};
+use crate::template::Template;
+
+/// Characters of a description.
+const MAX_DESCRIPTION: usize = 500;
+/// Characters of a customer's id.
+const MAX_ID: usize = 255;
+/// How long old keys sign beside new ones, where nobody says otherwise.
+pub const OVERLAP_HOURS: i64 = 24;
+const MAX_OVERLAP_HOURS: i64 = 7 * 24;
 
 /// What the owner of an endpoint is shown once.
 #[derive(Debug)]
@@ -34,27 +46,85 @@ pub struct Registration {
     pub by: String,
 }
 
+/// Something about a subscription that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} must be {expected}")]
+pub struct Wrong {
+    /// Which field.
+    pub field: &'static str,
+    /// What is expected of it.
+    pub expected: String,
+}
+
+/// Registers an endpoint and makes its keys.
+pub async fn register(store: &Store, registration: Registration) -> Result<(Endpoint, NewKeys), DbError> {
+    let (keys, shown) = make_keys();
+    let new = NewEndpoint {
+        url: registration.url,
+        description: registration.description,
+        filter: registration.filter,
+        created_by: registration.by,
+        keys,
+    };
+    Ok((store.register_endpoint(new).await?, shown))
+}
+
+/// Makes new keys for an endpoint; the old ones sign on for `overlap`. None where there is no such endpoint.
+pub async fn rotate(store: &Store, endpoint: Uuid, overlap: TimeDelta) -> Result<Option<NewKeys>, DbError> {
+    let (keys, shown) = make_keys();
+    let there = store.rotate_keys(endpoint, &keys, overlap).await?;
+    Ok(there.then_some(shown))
+}
+
+/// Whether events may be sent there.
+pub fn check_url(guard: &Guard, url: &str) -> Result<(), Wrong> {
+    let checked = guard.check(url);
+    checked.map(drop).map_err(|refused| wrong("url", refused.to_string()))
+}
+
+/// Whether that can be kept.
+pub fn check_description(description: &str) -> Result<(), Wrong> {
+    if description.chars().count() > MAX_DESCRIPTION || description.contains('\0') {
+        return Err(wrong(
+            "description",
+            format!("at most {MAX_DESCRIPTION} characters without NUL"),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether it can ever match: a word that nothing matches would look like a subscription.
+pub fn check_filter(template: &Template, filter: &Filter) -> Result<(), Wrong> {
+    let states = template.graphs().flat_map(|graph| graph.states());
+    let types: BTreeSet<String> = states.map(|state| event_type(state.name.as_str())).collect();
+    let named = filter.event_types.as_deref();
+    if named.is_some_and(|named| named.is_empty() || named.iter().any(|name| !types.contains(name))) {
+        let known: Vec<_> = types.into_iter().collect();
+        return Err(wrong("event_types", format!("some of {}", known.join(", "))));
+    }
+    let machine = filter.machine.as_deref();
+    if machine.is_some_and(|machine| !template.graphs().any(|graph| graph.machine().as_str() == machine)) {
+        return Err(wrong("machine", "a machine of the template".to_owned()));
+    }
+    let id = filter.customer_id.as_deref();
+    if id.is_some_and(|id| id.is_empty() || id.chars().count() > MAX_ID || id.contains('\0')) {
+        return Err(wrong("customer_id", format!("text of 1 to {MAX_ID} characters")));
+    }
+    Ok(())
+}
+
+/// How long old keys sign beside new ones.
+pub fn check_overlap(overlap: TimeDelta) -> Result<TimeDelta, Wrong> {
+    let fits = (0..=MAX_OVERLAP_HOURS * 3600).contains(&overlap.num_seconds());
+    let fits = fits.then_some(overlap);
+    fits.ok_or_else(|| wrong("overlap_hours", format!("0 to {MAX_OVERLAP_HOURS}")))
+}
+
+fn wrong(field: &'static str, expected: String) -> Wrong {
+    Wrong { field, expected }
+}
+
 impl Engine {
-    /// Registers an endpoint and makes its keys.
-    pub async fn register_endpoint(&self, registration: Registration) -> Result<(Endpoint, NewKeys), EngineError> {
-        let (keys, shown) = make_keys();
-        let new = NewEndpoint {
-            url: registration.url,
-            description: registration.description,
-            filter: registration.filter,
-            created_by: registration.by,
-            keys,
-        };
-        Ok((self.store().register_endpoint(new).await?, shown))
-    }
-
-    /// Makes new keys for an endpoint; the old ones sign on for `overlap`.
-    pub async fn rotate_keys(&self, endpoint: Uuid, overlap: TimeDelta) -> Result<Option<NewKeys>, EngineError> {
-        let (keys, shown) = make_keys();
-        let there = self.store().rotate_keys(endpoint, &keys, overlap).await?;
-        Ok(there.then_some(shown))
-    }
-
     /// The id by which receivers know an event again, and its body. The same each time it is asked for, because a log row
     /// never changes; nothing where the log has no such row.
     pub(crate) async fn event_of(&self, claimed: &Claimed) -> Result<Option<(String, Vec<u8>)>, DbError> {
