@@ -17,6 +17,7 @@ mod send;
 mod simulator;
 mod span;
 mod status;
+mod subscribers;
 mod table;
 mod token;
 mod work;
@@ -40,6 +41,7 @@ pub use failure::{BAD, DONE, FORCED, Failure, UNREACHABLE, USAGE};
 pub use graph::{GraphCommand, Language, Which};
 pub use send::SendOptions;
 pub use status::StatusOptions;
+pub use subscribers::{AddOptions, DeliveriesOptions, DeliveryState, SubscribersCommand};
 pub use token::{TokenOptions, TokenRole};
 pub use work::WorkOptions;
 
@@ -128,6 +130,9 @@ pub enum Command {
     /// Lists, shows and sends again what was set aside because it was not understood.
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// Subscribers: who is told over HTTP, and how it goes.
+    #[command(subcommand)]
+    Subscribers(SubscribersCommand),
     /// Proves from the log that everything that must hold does.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -181,6 +186,7 @@ async fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Status(options) => status::run(&options, &mut out).await?,
         Command::Doctor(options) => doctor::run(&options, &mut out).await?,
         Command::Dead(command) => dead::run(&command, &mut out).await?,
+        Command::Subscribers(command) => subscribers::run(&command, &mut out).await?,
         Command::Audit(command) => audit::run(&command, &mut out).await?,
         Command::Token(options) => token::run(&options, &mut out)?,
         Command::PartnerSim(options) => simulator::run(options).await?,

@@ -1,9 +1,7 @@
 //! Subscribers of outgoing webhooks: who is told what, where, and with which keys.
 
 pub(super) mod deliveries;
-mod views;
-
-use std::collections::BTreeSet;
+pub(crate) mod views;
 
 use axum::Json;
 use axum::extract::State;
@@ -21,17 +19,9 @@ use super::openapi::{BadRequest, Forbidden, NotFound, Ours, TooLarge, Unauthoriz
 use super::orders::cut;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use crate::engine::outgoing::Registration;
-use crate::store::outgoing::{Change, Endpoint, Filter, event_type};
+use crate::engine::outgoing::{self, OVERLAP_HOURS, Registration, Wrong};
+use crate::store::outgoing::{Change, Endpoint, Filter};
 use views::{EndpointList, EndpointView, KeysView, RegisteredView, RemovedView};
-
-/// Characters of a description.
-const MAX_DESCRIPTION: usize = 500;
-/// Characters of a customer's id.
-const MAX_ID: usize = 255;
-/// How long old keys sign beside new ones where nobody says otherwise, and at most.
-const OVERLAP_HOURS: i64 = 24;
-const MAX_OVERLAP_HOURS: i64 = 7 * 24;
 
 /// Who wants to hear of what. Without a filter it is everything.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -98,16 +88,16 @@ pub(super) async fn register_endpoint(
         machine: body.machine,
         customer_id: body.customer_id,
     };
-    check_url(&app, &body.url)?;
-    check_description(&body.description)?;
-    check_filter(&app, &filter)?;
+    outgoing::check_url(&app.guard, &body.url)?;
+    outgoing::check_description(&body.description)?;
+    outgoing::check_filter(app.engine.template(), &filter)?;
     let registration = Registration {
         url: body.url,
         description: body.description,
         filter,
         by: caller.subject,
     };
-    let (endpoint, keys) = app.engine.register_endpoint(registration).await?;
+    let (endpoint, keys) = outgoing::register(app.engine.store(), registration).await?;
     Ok(Json(RegisteredView {
         endpoint: view(&app, endpoint).await?,
         secret: keys.secret.expose_secret().to_owned(),
@@ -179,17 +169,17 @@ pub(super) async fn change_endpoint(
 ) -> Result<Json<EndpointView>, Problem> {
     caller.authorize(Action::TendWebhooks)?;
     if let Some(url) = &body.url {
-        check_url(&app, url)?;
+        outgoing::check_url(&app.guard, url)?;
     }
     if let Some(description) = &body.description {
-        check_description(description)?;
+        outgoing::check_description(description)?;
     }
     let filter = Filter {
         event_types: body.event_types.clone().flatten(),
         machine: body.machine.clone().flatten(),
         customer_id: body.customer_id.clone().flatten(),
     };
-    check_filter(&app, &filter)?;
+    outgoing::check_filter(app.engine.template(), &filter)?;
     let change = Change {
         url: body.url,
         description: body.description,
@@ -238,10 +228,8 @@ pub(super) async fn rotate_keys(
 ) -> Result<Json<KeysView>, Problem> {
     caller.authorize(Action::TendWebhooks)?;
     let hours = body.overlap_hours.unwrap_or(OVERLAP_HOURS);
-    if !(0..=MAX_OVERLAP_HOURS).contains(&hours) {
-        return Err(wrong("overlap_hours", &format!("0 to {MAX_OVERLAP_HOURS}")));
-    }
-    let keys = app.engine.rotate_keys(id, TimeDelta::hours(hours)).await?;
+    let overlap = outgoing::check_overlap(TimeDelta::try_hours(hours).unwrap_or(TimeDelta::MAX))?;
+    let keys = outgoing::rotate(app.engine.store(), id, overlap).await?;
     let keys = keys.ok_or_else(Problem::not_found)?;
     Ok(Json(KeysView {
         secret: keys.secret.expose_secret().to_owned(),
@@ -254,44 +242,10 @@ async fn view(app: &App, endpoint: Endpoint) -> Result<EndpointView, Problem> {
     Ok(EndpointView::new(endpoint, keys))
 }
 
-fn check_url(app: &App, url: &str) -> Result<(), Problem> {
-    let checked = app.guard.check(url);
-    checked.map(drop).map_err(|refused| wrong("url", &refused.to_string()))
-}
-
-fn check_description(description: &str) -> Result<(), Problem> {
-    if description.chars().count() > MAX_DESCRIPTION || description.contains('\0') {
-        return Err(wrong(
-            "description",
-            &format!("at most {MAX_DESCRIPTION} characters without NUL"),
-        ));
+impl From<Wrong> for Problem {
+    fn from(wrong: Wrong) -> Self {
+        Self::new(Code::BadField, wrong.to_string()).with("field", wrong.field)
     }
-    Ok(())
-}
-
-/// A word that nothing ever matches would look like a subscription.
-fn check_filter(app: &App, filter: &Filter) -> Result<(), Problem> {
-    let graphs = || app.engine.template().graphs();
-    let states = graphs().flat_map(|graph| graph.states());
-    let types: BTreeSet<String> = states.map(|state| event_type(state.name.as_str())).collect();
-    let named = filter.event_types.as_deref();
-    if named.is_some_and(|named| named.is_empty() || named.iter().any(|name| !types.contains(name))) {
-        let known: Vec<_> = types.into_iter().collect();
-        return Err(wrong("event_types", &format!("some of {}", known.join(", "))));
-    }
-    let machine = filter.machine.as_deref();
-    if machine.is_some_and(|machine| !graphs().any(|graph| graph.machine().as_str() == machine)) {
-        return Err(wrong("machine", "a machine of the template"));
-    }
-    let id = filter.customer_id.as_deref();
-    if id.is_some_and(|id| id.is_empty() || id.chars().count() > MAX_ID || id.contains('\0')) {
-        return Err(wrong("customer_id", &format!("text of 1 to {MAX_ID} characters")));
-    }
-    Ok(())
-}
-
-fn wrong(field: &str, expected: &str) -> Problem {
-    Problem::new(Code::BadField, format!("{field} must be {expected}")).with("field", field)
 }
 
 /// What was given, null included; what was not given is `None` by default.

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::fixture::Fixture;
 use super::on_both;
 use super::subscriber::{Answers, Heard, Subscriber, send_all, sender};
+use crate::engine::outgoing::rotate;
 use crate::outgoing::{Guard, Outgoing, Reaching};
 use crate::store::outgoing::{Change, Delivery, DeliveryFilter, Endpoint, Filter, Recovered};
 
@@ -331,7 +332,7 @@ on_both! {
     async fn after_a_rotation_both_keys_are_believed_until_the_old_one_ends(fixture: Fixture) {
         let subscriber = Subscriber::listening().await;
         let (endpoint, old) = subscriber.subscribe(&fixture, Filter::default()).await;
-        let new = fixture.engine.rotate_keys(endpoint.endpoint_id, TimeDelta::hours(24)).await.unwrap().unwrap();
+        let new = rotate(fixture.engine.store(), endpoint.endpoint_id, TimeDelta::hours(24)).await.unwrap().unwrap();
         fixture.order("o1").await;
         send_all(&sender(&fixture.engine)).await;
         fixture.order("o2").await;

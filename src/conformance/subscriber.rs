@@ -16,7 +16,7 @@ use waybill_webhooks::{Incoming, Key, PartnerKeys, Trust};
 
 use super::fixture::Fixture;
 use crate::engine::Engine;
-use crate::engine::outgoing::{NewKeys, Registration};
+use crate::engine::outgoing::{NewKeys, Registration, register};
 use crate::outgoing::{Guard, Network, Outgoing, Reaching};
 use crate::store::outgoing::{Endpoint, Filter};
 
@@ -126,7 +126,7 @@ impl Subscriber {
             filter,
             by: "erp".to_owned(),
         };
-        let registered = fixture.engine.register_endpoint(registration).await;
+        let registered = register(fixture.engine.store(), registration).await;
         registered.expect("the store answers")
     }
 }

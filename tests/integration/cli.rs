@@ -7,6 +7,7 @@ mod graph;
 mod process;
 mod rabbitmq;
 mod send;
+mod subscribers;
 mod usage;
 
 use serde_json::{Value as Json, json};

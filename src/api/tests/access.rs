@@ -201,7 +201,7 @@ async fn subscribed(world: &World, route: &str) -> String {
         filter: crate::store::outgoing::Filter::default(),
         by: "erp".to_owned(),
     };
-    let registered = world.engine.register_endpoint(registration).await;
+    let registered = crate::engine::outgoing::register(world.engine.store(), registration).await;
     let id = registered.expect("the store answers").0.endpoint_id;
     if route.starts_with("/v1/webhook-endpoints/") {
         return id.to_string();

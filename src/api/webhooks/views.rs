@@ -1,4 +1,4 @@
-//! What the API shows of subscribers.
+//! What the API and the command line show of subscribers.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::store::outgoing::{AttemptRow, Delivery, Endpoint, StoredKey, event_id
 
 /// An endpoint.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct EndpointView {
+pub(crate) struct EndpointView {
     endpoint_id: Uuid,
     url: String,
     description: String,
@@ -36,7 +36,7 @@ pub(in crate::api) struct EndpointView {
 
 /// A key that signs.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct KeyView {
+pub(crate) struct KeyView {
     key_id: Uuid,
     /// `v1` (HMAC-SHA256) or `v1a` (ed25519).
     scheme: String,
@@ -49,43 +49,43 @@ pub(in crate::api) struct KeyView {
 
 /// A page of endpoints.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct EndpointList {
+pub(crate) struct EndpointList {
     /// Oldest first.
-    pub(in crate::api) items: Vec<EndpointView>,
+    pub(crate) items: Vec<EndpointView>,
     /// For the next page; null on the last.
-    pub(in crate::api) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// A new endpoint with its keys, shown once.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct RegisteredView {
+pub(crate) struct RegisteredView {
     /// The endpoint.
-    pub(in crate::api) endpoint: EndpointView,
+    pub(crate) endpoint: EndpointView,
     /// `whsec_…`: verifies `v1`.
-    pub(in crate::api) secret: String,
+    pub(crate) secret: String,
     /// `whpk_…`: verifies `v1a`.
-    pub(in crate::api) public_key: String,
+    pub(crate) public_key: String,
 }
 
 /// New keys, shown once.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct KeysView {
+pub(crate) struct KeysView {
     /// `whsec_…`: verifies `v1`.
-    pub(in crate::api) secret: String,
+    pub(crate) secret: String,
     /// `whpk_…`: verifies `v1a`.
-    pub(in crate::api) public_key: String,
+    pub(crate) public_key: String,
 }
 
 /// An endpoint that is no more.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct RemovedView {
+pub(crate) struct RemovedView {
     /// Which.
-    pub(in crate::api) endpoint_id: Uuid,
+    pub(crate) endpoint_id: Uuid,
 }
 
 impl EndpointView {
     /// An endpoint with the keys that sign for it.
-    pub(in crate::api) fn new(endpoint: Endpoint, keys: Vec<StoredKey>) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, keys: Vec<StoredKey>) -> Self {
         let filter = endpoint.filter;
         Self {
             endpoint_id: endpoint.endpoint_id,
@@ -122,7 +122,7 @@ impl From<StoredKey> for KeyView {
 
 /// One event for one endpoint.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct DeliveryView {
+pub(crate) struct DeliveryView {
     delivery_id: Uuid,
     endpoint_id: Uuid,
     /// Null: a test event.
@@ -166,26 +166,26 @@ impl From<Delivery> for DeliveryView {
 
 /// A page of deliveries.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct DeliveryList {
+pub(crate) struct DeliveryList {
     /// Newest first.
-    pub(in crate::api) items: Vec<DeliveryView>,
+    pub(crate) items: Vec<DeliveryView>,
     /// For the next page; null on the last.
-    pub(in crate::api) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// A delivery with its attempts.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct DeliveryHistory {
+pub(crate) struct DeliveryHistory {
     /// The delivery.
     #[serde(flatten)]
-    pub(in crate::api) delivery: DeliveryView,
+    pub(crate) delivery: DeliveryView,
     /// Oldest first.
-    pub(in crate::api) history: Vec<AttemptView>,
+    pub(crate) history: Vec<AttemptView>,
 }
 
 /// One attempt.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct AttemptView {
+pub(crate) struct AttemptView {
     /// Counted from 1 since it was asked for.
     attempt: i64,
     started_at: DateTime<Utc>,
@@ -212,9 +212,9 @@ impl From<AttemptRow> for AttemptView {
 
 /// What will be told again.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct RecoveryView {
+pub(crate) struct RecoveryView {
     /// How many events.
-    pub(in crate::api) events: i64,
+    pub(crate) events: i64,
     /// There are more: ask again.
-    pub(in crate::api) more: bool,
+    pub(crate) more: bool,
 }
