@@ -3,6 +3,7 @@
 //! What is told to it has a key, and the key is in the transaction: told twice is told once.
 
 pub mod apply;
+pub mod booking;
 pub mod callback;
 pub mod case;
 pub mod confirmation;

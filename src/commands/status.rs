@@ -52,6 +52,8 @@ struct Counted {
 #[derive(Debug, Serialize)]
 struct OpenCases {
     count: i64,
+    /// Such as `unmapped-callback`.
+    kinds: BTreeMap<String, i64>,
     oldest: Option<Oldest>,
 }
 
@@ -120,6 +122,7 @@ async fn look(store: &Store, database: String) -> Result<Status, Failure> {
         oldest: due_since,
     } = store.lag().await?;
     let callbacks = store.count_callbacks().await?.into_iter();
+    let kinds: BTreeMap<_, _> = store.count_open_kinds().await?.into_iter().collect();
     Ok(Status {
         at,
         database,
@@ -129,7 +132,8 @@ async fn look(store: &Store, database: String) -> Result<Status, Failure> {
             .map(|(state, count)| Counted { state, count })
             .collect(),
         open_cases: OpenCases {
-            count: store.count_open_cases().await?,
+            count: kinds.values().sum(),
+            kinds,
             oldest: oldest.map(|case| tell(case, at)),
         },
         effects: Effects {

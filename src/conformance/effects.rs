@@ -47,12 +47,14 @@ on_both! {
         let id = fixture.order("o1").await;
         let effect = effect_id(id, 1, "book_delivery_partner");
         assert!(matches!(fixture.engine.begin(effect).await.unwrap(), Begin::Run(_)));
-        let handed = Finish::Handed { to: "uber".to_owned(), cause: "standard refuses: too far".to_owned() };
+        let handed = Finish::Handed { from: Some("standard".to_owned()), to: "uber".to_owned(), cause: "standard refuses: too far".to_owned() };
 
         fixture.engine.finish(effect, handed).await.unwrap();
 
         let Begin::Run(work) = fixture.engine.begin(effect).await.unwrap() else { panic!("it is begun again") };
         assert_eq!((work.order.partner.as_deref(), work.attempts, work.order.revision), (Some("uber"), 0, 2));
+        assert_eq!(work.asked, ["uber", "standard"]);
+        assert_eq!(work.order.amount.map(|amount| (amount.minor_units > 0, amount.currency)), Some((true, "EUR".to_owned())));
         let log = fixture.engine.store().log(id).await.unwrap();
         assert_eq!(log[1].transition.event, "PARTNER_CHOSEN");
         fixture.assert_sound().await;

@@ -130,7 +130,7 @@ on_both! {
         let id = fixture.order("o1").await;
         let effect = effect_id(id, 1, "book_delivery_partner");
         fixture.engine.begin(effect).await.unwrap();
-        let handed = Finish::Handed { to: "uber".to_owned(), cause: "the rules".to_owned() };
+        let handed = Finish::Handed { from: None, to: "uber".to_owned(), cause: "the rules".to_owned() };
         fixture.engine.finish(effect, handed).await.unwrap();
         let mut body = told("pickup_complete", "evt_1");
         body["data"] = json!({"external_id": id});

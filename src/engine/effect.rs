@@ -26,6 +26,8 @@ const HOPELESS: i64 = 20;
 
 /// An order was handed to another partner: who, and why.
 pub(super) const PARTNER_CHOSEN: &str = "PARTNER_CHOSEN";
+/// Its field for who was asked before and is known not to have booked.
+pub(super) const NOT_BOOKED_BY: &str = "not_booked_by";
 
 /// Whether an effect can run now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -307,7 +309,7 @@ impl Command for End {
         }
         match &self.finish {
             Finish::Booked(booking) => self.booked(unit, booking),
-            Finish::Handed { to, cause } => self.handed(unit, to, cause),
+            Finish::Handed { from, to, cause } => self.handed(unit, from.as_deref(), to, cause),
             Finish::Event(reported) => self.reported(unit, reported),
             // What was seen is stored as a callback before its effect ends.
             Finish::Done | Finish::Seen(_) | Finish::Retry { .. } | Finish::Failed { .. } => {}
@@ -338,17 +340,19 @@ impl End {
     }
 
     /// Another partner is asked from now on. Who was asked before, and why no longer, stays in the log.
-    fn handed(&self, unit: &mut Unit, to: &str, cause: &str) {
+    fn handed(&self, unit: &mut Unit, from: Option<&str>, to: &str, cause: &str) {
         let Some(loaded) = unit.orders.get_mut(&self.order) else {
             return;
         };
         loaded.record.partner = Some(to.to_owned());
-        let fields = [("partner", to), ("cause", cause)].map(|(name, value)| (name.into(), value.to_owned().into()));
+        let fields = [("partner", to), ("cause", cause)].into_iter();
+        let fields = fields.chain(from.map(|from| (NOT_BOOKED_BY, from)));
+        let fields = fields.map(|(name, value)| (name.into(), value.to_owned().into()));
         let waybill = Actor {
             role: Role::Service,
             id: "waybill".to_owned(),
         };
-        let mut event = self.event(unit, PARTNER_CHOSEN, waybill, Fields::from(fields));
+        let mut event = self.event(unit, PARTNER_CHOSEN, waybill, fields.collect());
         event.key = format!("{}:{to}", event.key);
         self.core.note(unit, self.order, event);
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Actor, FieldName, FieldValue, Fields, OrderId, Role, StateName};
+use waybill_domain::{Actor, FieldName, FieldValue, Fields, OrderId, Role, StateName, Transition};
 use waybill_tasks::orders::{
     Begin, ConfirmationLink, Finish, OrderRecord, Orders, Report as TaskReport, Taken, Unavailable, Work,
 };
@@ -11,7 +11,7 @@ use waybill_tasks::orders::{
 use super::apply::{Answer, Report};
 use super::booking::{BOOK, CANCEL};
 use super::core::text;
-use super::effect::{Lease, PARTNER_CHOSEN};
+use super::effect::{Lease, NOT_BOOKED_BY, PARTNER_CHOSEN};
 use super::payment::Followed;
 use super::{Engine, EngineError};
 use crate::payments;
@@ -58,9 +58,10 @@ impl Orders for Engine {
             .iter()
             .map(|entry| &entry.transition)
             .filter(|it| it.event == PARTNER_CHOSEN);
-        let chosen = chosen.filter_map(|it| text(&it.fields, "partner")).collect();
+        let names = |it: &Transition| [text(&it.fields, "partner"), text(&it.fields, NOT_BOOKED_BY)];
+        let asked = chosen.flat_map(names).flatten().collect();
         let mut work = work(effect, entered, occurred_at, &order);
-        work.chosen = chosen;
+        work.asked = asked;
         if work.name == CANCEL && work.order.partner_booking_id.is_none() {
             work.booking_unknown = store.is_outcome_unknown(order_id, BOOK).await.map_err(unavailable)?;
         }
@@ -233,7 +234,7 @@ fn work(effect: Effect, entered: StateName, occurred_at: chrono::DateTime<chrono
         entered,
         occurred_at,
         attempts: u32::try_from(effect.attempts).unwrap_or(u32::MAX),
-        chosen: Vec::new(),
+        asked: Vec::new(),
         booking_unknown: false,
         order: OrderRecord {
             order_id: order.id,

@@ -73,15 +73,17 @@ impl Partner {
         self.walkers.spawn(async move {
             let stop = partner.stop.clone();
             stop.run_until_cancelled(partner.walk_to_the_end(&reference)).await;
-            partner.ledger.end_walk();
+            let delivery = partner.ledger.find(&reference);
+            if delivery.is_none_or(|delivery| delivery.state != "cancelled") {
+                partner.ledger.end_walk();
+            }
         });
     }
 
-    /// Tells that a delivery was cancelled, as it was asked to.
+    /// Tells that a delivery was cancelled, as it was asked to. Its walk has ended here, though its walker may sleep on.
     pub(super) fn tell_cancelled(self: &Arc<Self>, reference: &str) {
         let callbacks = self.news(reference, Leg::Cancelled);
         let partner = Arc::clone(self);
-        self.ledger.begin_walk();
         self.walkers.spawn(async move {
             let stop = partner.stop.clone();
             stop.run_until_cancelled(partner.tell_all(&callbacks)).await;

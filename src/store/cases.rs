@@ -51,6 +51,16 @@ impl Store {
         row.map_or(Ok(0), |row| row.int("count"))
     }
 
+    /// How many cases of each kind are open.
+    pub async fn count_open_kinds(&self) -> Result<Vec<(String, i64)>, DbError> {
+        let sql =
+            "SELECT kind, COUNT(*) AS count FROM operator_cases WHERE closed_at IS NULL GROUP BY kind ORDER BY kind";
+        let rows = self.db.rows(sql, vec![]).await?;
+        rows.iter()
+            .map(|row| Ok((row.text("kind")?, row.int("count")?)))
+            .collect()
+    }
+
     /// One effect.
     pub async fn effect(&self, id: Uuid) -> Result<Option<Effect>, DbError> {
         let sql = format!("SELECT {EFFECT_COLUMNS} FROM effects WHERE effect_id = $1");

@@ -120,7 +120,7 @@ impl Effects {
         let answer = match &finish {
             Finish::Done => Ok(json!({"ended": "done"})),
             Finish::Booked(booking) => Ok(json!({"ended": "booked", "partner": booking.partner})),
-            Finish::Handed { to, cause } => {
+            Finish::Handed { to, cause, .. } => {
                 info!(order.id = %id, effect = name, partner = to, "{name} of {id} goes to {to}: {cause}");
                 Ok(json!({"ended": "handed", "partner": to}))
             }

@@ -68,8 +68,8 @@ pub struct Work {
     pub occurred_at: DateTime<Utc>,
     /// Attempts that ended before this one.
     pub attempts: u32,
-    /// The partners that it was handed to before, by name, oldest first.
-    pub chosen: Vec<String>,
+    /// The partners that were chosen for it, or are known not to have booked it, by name.
+    pub asked: Vec<String>,
     /// For a cancellation without booking: one was sent, and got no clear answer.
     pub booking_unknown: bool,
     /// The order as it is now.
@@ -130,6 +130,8 @@ pub enum Finish {
     Seen(Seen),
     /// Another partner takes the order, for this one surely has not booked it: recorded with the order, and begun again at once.
     Handed {
+        /// Who was asked and is known not to have booked; none where nobody was asked yet.
+        from: Option<String>,
         /// The other one's name in the partners file.
         to: String,
         /// Why, for the operator.

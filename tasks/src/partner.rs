@@ -110,7 +110,7 @@ impl Partners {
 
     fn left(&self, work: &Work, refused: Option<&str>) -> Option<(&Rule, Vec<&Arc<PartnerClient>>)> {
         let rule = self.routing.of(&work.order)?;
-        let asked = |name: &str| refused == Some(name) || work.chosen.iter().any(|chosen| chosen == name);
+        let asked = |name: &str| refused == Some(name) || work.asked.iter().any(|known| known == name);
         let left = rule.partners.iter().filter(|name| !asked(name));
         Some((rule, left.filter_map(|name| self.get(name)).collect()))
     }

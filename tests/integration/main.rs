@@ -3,6 +3,7 @@
 mod carrier;
 mod cli;
 mod embedded;
+mod partners;
 mod real;
 #[path = "../support/stage.rs"]
 #[expect(dead_code, reason = "for all stories, and each folder tells only some")]

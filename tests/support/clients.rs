@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 use waybill_tasks::celery::amqp::{AmqpOptions, AmqpTransport};
+use waybill_tasks::celery::protocol::Signature;
+use waybill_tasks::celery::transport::{Routing, Transport as _};
 
 /// One answer.
 #[derive(Debug)]
@@ -78,6 +80,14 @@ impl Clients {
             .block_on(amqp.queue_exists(name))
             .expect("RabbitMQ answers");
         status.map(|status| (status.messages, status.consumers))
+    }
+
+    /// Sends a Celery task to a queue; it is there when this answers.
+    pub(crate) fn send_task(&self, task: &str, kwargs: Json, queue: &str) {
+        let amqp = self.amqp.as_ref().expect("a story on RabbitMQ");
+        let message = Signature::new(task).kwargs(kwargs).queue(queue).into_message();
+        let sent = self.runtime.block_on(amqp.publish(message, Routing::Mandatory));
+        sent.unwrap_or_else(|error| panic!("{task}: {error}"));
     }
 
     fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Told> {

@@ -88,10 +88,16 @@ impl Stage {
     /// Waits until each of so many orderings has ended and everybody was told, while an operator arranges new deliveries for
     /// what failed; answers how many.
     pub(crate) fn see_through(&self, orderings: usize, within: Duration) -> usize {
+        self.see_through_beside(orderings, within, |_| ())
+    }
+
+    /// The same, while somebody does something else with each look; who does is given the operator's token.
+    pub(crate) fn see_through_beside(&self, orderings: usize, within: Duration, mut beside: impl FnMut(&str)) -> usize {
         let token = self.token("operator");
         let mut arranged = 0;
         eventually(&format!("{orderings} orderings delivered and told"), within, || {
             arranged += self.arrange_redeliveries(&token);
+            beside(&token);
             let ended = self.count("SELECT count(DISTINCT ordering_id) FROM delivery_orders WHERE outcome = 'success'");
             let open = self.count("SELECT count(*) FROM delivery_orders WHERE live");
             let waiting = self.count("SELECT count(*) FROM effects WHERE state <> 'done'");

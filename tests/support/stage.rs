@@ -19,8 +19,23 @@ use clients::Clients;
 use process::Process;
 use services::{Database, VirtualHost, service};
 
-/// What callbacks are signed with.
-const CALLBACK_SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+/// Whom the simulated partner speaks as.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Language {
+    /// The adapter, which is also its name.
+    pub(crate) adapter: &'static str,
+    /// What its callbacks are signed with.
+    pub(crate) secret: &'static str,
+    /// What else the partners file says of it.
+    pub(crate) settings: &'static str,
+}
+
+/// Our own contract.
+const STANDARD: Language = Language {
+    adapter: "standard",
+    secret: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    settings: "",
+};
 
 /// One story's own world. What it started ends with it; if the story fails, their logs are shown.
 pub(crate) struct Stage {
@@ -72,6 +87,15 @@ impl Stage {
 
     /// The same on services of its own choice.
     pub(crate) fn on(partner: &[&str], database: Database, host: VirtualHost) -> Self {
+        Self::among(STANDARD, partner, database, host)
+    }
+
+    /// On real services, with a simulated partner that speaks as another than we do.
+    pub(crate) fn speaking(language: Language, partner: &[&str]) -> Self {
+        Self::among(language, partner, Database::new(), VirtualHost::new())
+    }
+
+    fn among(language: Language, partner: &[&str], database: Database, host: VirtualHost) -> Self {
         let broker = &host.url();
         let port = free_port();
         let mut stage = Self::bare(Some(broker));
@@ -89,11 +113,19 @@ impl Stage {
         stage.database = Some(database);
         stage._host = Some(host);
         stage.run(&["migrate"]).good();
-        let base = stage.simulate(partner);
-        let secret = format!("{{id: a, value: {CALLBACK_SECRET}}}");
+        let base = stage.simulate(language, partner);
+        let Language {
+            adapter,
+            secret,
+            settings,
+        } = language;
+        let settings = settings.replace("BASE", &base);
         stage.write(
             "partners.yaml",
-            &format!("partners: {{standard: {{adapter: standard, base_url: '{base}', secrets: [{secret}]}}}}\ndefault: standard\n"),
+            &format!(
+                "partners: {{{adapter}: {{adapter: {adapter}, base_url: '{base}', {settings} secrets: [{{id: a, value: '{secret}'}}]}}}}\n\
+                 default: {adapter}\nreceiving: {{rejections_per_minute: 100000}}\n"
+            ),
         );
         stage
     }
@@ -166,14 +198,11 @@ impl Stage {
     }
 
     /// Starts the simulated partner; answers its base URL.
-    fn simulate(&mut self, arguments: &[&str]) -> String {
-        let mut command = self.waybill(&[
-            "partner-sim",
-            "--addr",
-            "127.0.0.1:0",
-            "--callback-secret",
-            CALLBACK_SECRET,
-        ]);
+    fn simulate(&mut self, language: Language, arguments: &[&str]) -> String {
+        let Language { adapter, secret, .. } = language;
+        let callback_url = format!("{}/webhooks/{adapter}", self.url());
+        let mut command = self.waybill(&["partner-sim", "--addr", "127.0.0.1:0", "--speaks", adapter]);
+        command.args(["--callback-url", &callback_url, "--callback-secret", secret]);
         command.args(arguments);
         let process = Process::start("partner", command, self.folder.path());
         let line = process.wait_for("partner simulator listens on ");

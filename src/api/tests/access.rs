@@ -20,7 +20,7 @@ const CALLERS: [Option<(Role, &str)>; 5] = [
 ];
 
 /// Each route with the status that each caller gets, in their order.
-const MATRIX: [(&str, &str, [u16; 5]); 31] = [
+const MATRIX: [(&str, &str, [u16; 5]); 32] = [
     ("GET", "/v1/delivery-orders", [401, 403, 403, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}", [401, 200, 404, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}/log", [401, 200, 404, 200, 200]),
@@ -33,6 +33,7 @@ const MATRIX: [(&str, &str, [u16; 5]); 31] = [
     ("GET", "/v1/operator-cases", [401, 403, 403, 403, 200]),
     ("POST", "/v1/operator-cases/{id}/claim", [401, 403, 403, 403, 200]),
     ("POST", "/v1/operator-cases/{id}/close", [401, 403, 403, 403, 200]),
+    ("POST", "/v1/operator-cases/{id}/booking", [401, 403, 403, 403, 409]),
     ("GET", "/v1/graphs", [401, 403, 403, 403, 200]),
     ("GET", "/v1/graphs/{machine}/{version}", [401, 403, 403, 403, 200]),
     ("GET", "/v1/webhook-endpoints", [401, 403, 403, 200, 200]),
@@ -213,6 +214,10 @@ async fn subscribed(world: &World, route: &str) -> String {
 fn body_of(route: &str) -> (&'static str, &'static str) {
     match route {
         "/v1/delivery-orders/{id}/events" => ("application/json", r#"{"event": "OPERATOR_ESCALATED"}"#),
+        "/v1/operator-cases/{id}/booking" => (
+            "application/json",
+            r#"{"partner_booking_id": null, "note": "not there"}"#,
+        ),
         "/v1/operator-cases/{id}/close" => ("application/json", r#"{"note": "found it"}"#),
         "/v1/webhook-endpoints" => ("application/json", r#"{"url": "https://shop.example/"}"#),
         "/v1/webhook-endpoints/{id}/recover" => ("application/json", r#"{"since": "2026-11-20T11:00:00Z"}"#),

@@ -249,3 +249,48 @@ async fn moving_the_order_closes_its_case_in_the_mover_s_name() {
     assert_eq!(closed["items"][0]["case_id"], case_id.to_string());
     assert_eq!(closed["items"][0]["closed_by"], "ada");
 }
+
+#[tokio::test]
+async fn only_what_can_be_a_partners_id_is_taken_for_a_lost_booking() {
+    let world = World::new().await;
+    let path = format!("/v1/operator-cases/{}/booking", world.case("o-1").await);
+
+    for (body, expected) in [
+        (
+            json!({ "partner_booking_id": "task-1", "note": "seen" }),
+            (409, "booking-not-lost"),
+        ),
+        (
+            json!({ "partner_booking_id": null, "note": "not there" }),
+            (409, "booking-not-lost"),
+        ),
+        (json!({ "partner_booking_id": "", "note": "seen" }), (422, "bad-field")),
+        (
+            json!({ "partner_booking_id": "..", "note": "seen" }),
+            (422, "bad-field"),
+        ),
+        (
+            json!({ "partner_booking_id": "a b", "note": "seen" }),
+            (422, "bad-field"),
+        ),
+        (
+            json!({ "partner_booking_id": "x".repeat(256), "note": "seen" }),
+            (422, "bad-field"),
+        ),
+        (
+            json!({ "partner_booking_id": "task-1", "note": " " }),
+            (422, "bad-field"),
+        ),
+        (json!({ "note": "which?" }), (422, "bad-body")),
+    ] {
+        let answered = world.operator_posts("ada", &path, Some(body.clone())).await;
+
+        assert_eq!((answered.status.as_u16(), answered.code().as_str()), expected, "{body}");
+    }
+    let unknown = format!("/v1/operator-cases/{}/booking", Uuid::new_v4());
+    let body = json!({ "partner_booking_id": null, "note": "not there" });
+    assert_eq!(
+        world.operator_posts("ada", &unknown, Some(body)).await.status,
+        StatusCode::NOT_FOUND
+    );
+}

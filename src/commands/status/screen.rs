@@ -22,6 +22,9 @@ pub(super) fn write(status: &Status) -> String {
     out.push_str(&bars(status));
     let oldest = status.open_cases.oldest.as_ref().map(oldest).unwrap_or_default();
     line(&mut out, "open cases", &format!("{}{oldest}", status.open_cases.count));
+    if !status.open_cases.kinds.is_empty() {
+        line(&mut out, "  of these", &counts(&status.open_cases.kinds, ""));
+    }
     line(&mut out, "effects due", &due(status));
     for (cause, count) in &status.effects.waiting {
         line(&mut out, "effects waiting", &format!("{count}, {cause}"));
@@ -138,7 +141,11 @@ mod tests {
             database: "sqlite://waybill.db".to_owned(),
             orders: 0,
             states: vec![],
-            open_cases: OpenCases { count: 0, oldest: None },
+            open_cases: OpenCases {
+                count: 0,
+                kinds: BTreeMap::new(),
+                oldest: None,
+            },
             effects: Effects {
                 due: 0,
                 lag_seconds: 0.0,
@@ -196,6 +203,7 @@ mod tests {
             states: vec![counted("CREATED", 1), counted("DELIVERY_CONFIRMED", 1_200)],
             open_cases: OpenCases {
                 count: 3,
+                kinds: [("pending".to_owned(), 1), ("unmapped-callback".to_owned(), 2)].into(),
                 oldest: Some(oldest),
             },
             effects: Effects {
@@ -220,6 +228,7 @@ mod tests {
           CREATED                1  ▇
           DELIVERY_CONFIRMED  1200  ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
         open cases       3; the oldest for 2 h 1 min: pending RECIPIENT_REFUSED, delivery order 00000000-0000-0000-0000-000000000000, claimed by ada
+          of these       pending 1, unmapped-callback 2
         effects due      12, the oldest for 1 min 1 s
         effects waiting  7, notify_customer: no queue takes messages
         callbacks        parked 2

@@ -51,7 +51,7 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
         && let Some(first) = next(effects, work, None).await
         && first.name() != partner.name()
     {
-        return handed(first, "the rules of the partners file");
+        return handed(None, first, "the rules of the partners file");
     }
     let rebooking = partner.rebooking();
     if work.attempts > 0 && rebooking == Rebooking::Never {
@@ -69,7 +69,7 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
     match partner.book(&request(effects, partner, work)).await {
         Ok(booking) => Finish::Booked(booking),
         Err(PartnerError::Rejected { code, text }) => match next(effects, work, Some(partner)).await {
-            Some(next) => handed(next, &format!("{} refuses: {code}", partner.name())),
+            Some(next) => handed(Some(partner), next, &format!("{} refuses: {code}", partner.name())),
             None => rejected(partner, &code, &text),
         },
         Err(error) if is_known_unsent(work, &error) && effects.partners.has_other(work, partner.name()) => {
@@ -80,7 +80,7 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
                 None
             };
             match next {
-                Some(next) => handed(next, &format!("{}: {error}", partner.name())),
+                Some(next) => handed(Some(partner), next, &format!("{}: {error}", partner.name())),
                 None => surely_not_booked(work, &error),
             }
         }
@@ -135,8 +135,9 @@ fn is_given_up(work: &Work, partner: &PartnerClient, error: &PartnerError) -> bo
     matches!(error, PartnerError::Suspended { .. }) || waited > partner.patience()
 }
 
-fn handed(to: &PartnerClient, cause: &str) -> Finish {
+fn handed(from: Option<&PartnerClient>, to: &PartnerClient, cause: &str) -> Finish {
     Finish::Handed {
+        from: from.map(|partner| partner.name().to_owned()),
         to: to.name().to_owned(),
         cause: cause.to_owned(),
     }

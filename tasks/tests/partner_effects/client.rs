@@ -482,7 +482,7 @@ fn the_partners_file_is_read_whole() {
     assert_eq!(partners.default_partner().name(), "a");
     assert_eq!(partners.get("b").map(|partner| partner.name()), Some("b"));
     assert!(partners.get("c").is_none());
-    assert_eq!(partners.status().len(), 6);
+    assert_eq!(partners.status().len(), 8);
 }
 
 #[test]

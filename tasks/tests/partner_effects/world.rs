@@ -93,9 +93,9 @@ impl Orders for Memory {
         match &finish {
             Finish::Retry { counts, .. } => work.attempts += u32::from(*counts),
             Finish::Booked(booking) => work.order.partner_booking_id = Some(booking.id.clone()),
-            Finish::Handed { to, .. } => {
+            Finish::Handed { from, to, .. } => {
                 work.order.partner = Some(to.clone());
-                work.chosen.push(to.clone());
+                work.asked.extend(from.iter().chain([to]).cloned());
                 work.order.revision += 1;
                 work.attempts = 0;
             }
@@ -257,7 +257,7 @@ impl World {
             entered: entered.into(),
             occurred_at: instant(),
             attempts: 0,
-            chosen: Vec::new(),
+            asked: Vec::new(),
             booking_unknown: false,
             order: order(entered),
         };

@@ -28,7 +28,7 @@ fn a_fresh_file_is_made_and_everything_in_it_is_zero() {
     let found = status(&place);
 
     assert_eq!((&found["orders"], &found["states"]), (&json!(0), &json!([])));
-    assert_eq!(found["open_cases"], json!({"count": 0, "oldest": null}));
+    assert_eq!(found["open_cases"], json!({"count": 0, "kinds": {}, "oldest": null}));
     assert_eq!(found["effects"], json!({"due": 0, "lag_seconds": 0.0, "waiting": {}}));
     assert_eq!((&found["callbacks"], &found["queues"]), (&json!({}), &json!({})));
     assert_eq!((&found["dead_messages"], &found["processes"]), (&json!(0), &json!([])));
