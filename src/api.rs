@@ -13,6 +13,7 @@ pub mod views;
 
 mod address;
 mod body;
+pub(crate) mod callbacks;
 mod cases;
 mod confirm;
 mod cursor;
@@ -23,6 +24,7 @@ mod headers;
 mod limits;
 mod orders;
 mod query;
+pub mod visits;
 pub(crate) mod webhooks;
 
 use std::sync::Arc;
@@ -58,11 +60,18 @@ pub struct App {
     pub guard: Guard,
     /// Rings when subscribers have something to hear.
     pub told: Arc<Notify>,
+    /// How often one address may come to the pages.
+    pub visits: visits::Visits,
 }
 
 /// Every route of the service; `webhooks` is the partners' receiver, with limits of its own.
 pub fn router(app: App, webhooks: Router) -> Router {
     let places = limits::Places::default();
+    let pages = Router::new()
+        .route("/code/{token}", get(handover::show_code))
+        .route("/handover/{id}", get(handover::show_handover).post(handover::take_code))
+        .route("/confirm/{token}", get(confirm::show_page).post(confirm::take_answer))
+        .layer(from_fn_with_state(app.visits.clone(), visits::limit));
     let limited = Router::new()
         .route("/v1/delivery-orders", get(orders::list_orders))
         .route("/v1/delivery-orders/{id}", get(orders::show_order))
@@ -72,6 +81,9 @@ pub fn router(app: App, webhooks: Router) -> Router {
             get(orders::show_allowed_events),
         )
         .route("/v1/delivery-orders/{id}/events", post(events::report_event))
+        .route("/v1/callbacks", get(callbacks::list_callbacks))
+        .route("/v1/callbacks/{id}", get(callbacks::show_callback))
+        .route("/v1/callbacks/{id}/replay", post(callbacks::replay_callback))
         .route("/v1/operator-cases", get(cases::list_cases))
         .route("/v1/operator-cases/{id}/claim", post(cases::claim_case))
         .route("/v1/operator-cases/{id}/close", post(cases::close_case))
@@ -106,9 +118,7 @@ pub fn router(app: App, webhooks: Router) -> Router {
             "/v1/webhook-deliveries/{id}/resend",
             post(webhooks::deliveries::resend_delivery),
         )
-        .route("/code/{token}", get(handover::show_code))
-        .route("/handover/{id}", get(handover::show_handover).post(handover::take_code))
-        .route("/confirm/{token}", get(confirm::show_page).post(confirm::take_answer))
+        .merge(pages)
         .layer(DefaultBodyLimit::max(body::MAX_BODY))
         .layer(limits::body_deadline())
         .layer(from_fn_with_state(places, limits::limit));

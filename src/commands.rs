@@ -3,6 +3,7 @@
 mod audit;
 mod banner;
 mod beat;
+mod callbacks;
 mod config;
 mod dead;
 mod demo;
@@ -34,6 +35,7 @@ use crate::partner_sim::SimulatorOptions;
 
 pub use audit::AuditCommand;
 pub use beat::BeatOptions;
+pub use callbacks::CallbacksCommand;
 pub use config::ConfigCommand;
 pub use dead::{DeadCommand, ListOptions};
 pub use doctor::DoctorOptions;
@@ -127,6 +129,9 @@ pub enum Command {
         after_help = "Examples:\n  waybill doctor\n  waybill doctor --json | jq '.checks[] | select(.verdict != \"ok\")'\n\nExit code 0: all good (a warning is no failure); 1: something is bad; 2: the settings are; 69: a service is not reachable."
     )]
     Doctor(DoctorOptions),
+    /// Lists and shows what partners told, by what it was, and applies it again.
+    #[command(subcommand)]
+    Callbacks(CallbacksCommand),
     /// Lists, shows and sends again what was set aside because it was not understood.
     #[command(subcommand)]
     Dead(DeadCommand),
@@ -185,6 +190,7 @@ async fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Send(options) => send::run(&options, &mut out).await?,
         Command::Status(options) => status::run(&options, &mut out).await?,
         Command::Doctor(options) => doctor::run(&options, &mut out).await?,
+        Command::Callbacks(command) => callbacks::run(&command, &mut out).await?,
         Command::Dead(command) => dead::run(&command, &mut out).await?,
         Command::Subscribers(command) => subscribers::run(&command, &mut out).await?,
         Command::Audit(command) => audit::run(&command, &mut out).await?,

@@ -89,6 +89,15 @@ pub fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some()
 }
 
+/// Where a test wants this process to end, as the start found it.
+#[cfg(debug_assertions)]
+pub(crate) fn crash_point() -> Option<&'static str> {
+    static POINT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    POINT
+        .get_or_init(|| std::env::var("WAYBILL_TEST_CRASH").ok())
+        .as_deref()
+}
+
 impl Settings {
     /// Reads the settings of this process: its environment, and `.env` in the working folder.
     pub fn from_environment(role: Role) -> Result<Self, SettingsError> {

@@ -17,6 +17,8 @@ pub mod migration;
 pub mod orders;
 pub mod outgoing;
 pub mod payment;
+mod rejection;
+pub mod replay;
 mod silence;
 
 use std::sync::Arc;
@@ -34,12 +36,14 @@ pub use core::{MACHINE, Outside};
 pub use message::{DeadMessage, EVENTS_EXCHANGE, unpack};
 
 use core::Core;
+use rejection::Rejections;
 
 /// The engine of this process.
 #[derive(Clone)]
 pub struct Engine {
     core: Arc<Core>,
     committer: Committer,
+    rejections: Rejections,
 }
 
 /// Why the engine did not answer.
@@ -131,8 +135,10 @@ impl Engine {
         }
         store.learn_all(MACHINE).await?;
         let (committer, task) = Committer::start(store.clone(), after);
+        let rejections = Rejections::start(store.clone());
         Ok((
             Self {
+                rejections,
                 core: Arc::new(Core {
                     store,
                     template,

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 #[cfg(test)]
 mod conformance;
+mod crash;
 pub mod demo;
 pub mod diagram;
 pub mod engine;
@@ -16,6 +17,7 @@ pub mod local;
 pub mod outgoing;
 pub mod partner_sim;
 pub mod payments;
+mod redact;
 pub mod relay;
 pub mod store;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 mod activations;
 mod audit;
+mod callbacks;
 mod cases;
 mod celery_results;
 mod chain;
@@ -39,6 +40,7 @@ use waybill_domain::OrderId;
 
 pub use activations::{Activated, Activation, Retirement};
 pub use audit::{Audit, Finding};
+pub use callbacks::{CallbackFilter, Disposition, Heard, Rejected};
 pub use cases::CaseFilter;
 pub use celery_results::{CeleryResults, NotAResultUrl};
 pub use chain::digest;

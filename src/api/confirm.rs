@@ -130,17 +130,14 @@ fn answer(found: Result<Option<ConfirmationView>, EngineError>, headers: &Header
         Ok(None) => unknown(headers),
         Err(cause) => {
             error!("a confirmation page cannot be shown: {cause}");
-            let mut response = respond(
-                StatusCode::SERVICE_UNAVAILABLE,
-                Language::accepted(headers),
-                Page::Unavailable,
-            );
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-            response
+            come_again(StatusCode::SERVICE_UNAVAILABLE, headers)
         }
     }
+}
+
+/// The page of who has to come again, because of us or of too many visits.
+pub(super) fn come_again(status: StatusCode, headers: &HeaderMap) -> Response {
+    respond(status, Language::accepted(headers), Page::Unavailable)
 }
 
 /// Unknown and expired look alike: nobody learns that a token was once good.
@@ -165,5 +162,10 @@ pub(super) fn respond_with(status: StatusCode, language: Language, html: String)
         (header::CONTENT_LANGUAGE, language.as_str()),
         (header::VARY, "Accept-Language"),
     ];
-    (status, headers, Html(html)).into_response()
+    let mut response = (status, headers, Html(html)).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let soon = HeaderValue::from_static("5");
+        response.headers_mut().insert(header::RETRY_AFTER, soon);
+    }
+    response
 }

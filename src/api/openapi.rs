@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::views::{AllowedEvent, LastMove};
-use super::{cases, confirm, events, graphs, handover, orders, probes, webhooks};
+use super::{callbacks, cases, confirm, events, graphs, handover, orders, probes, webhooks};
 
 /// Why a request was not answered with success (RFC 9457). Each `code` is described in `docs/problems.md`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,6 +86,8 @@ answers! {
     Conflict(ConflictBody) = 409;
     /// Somebody else was first.
     CaseConflict(CaseConflictBody) = 409;
+    /// The callback is under way, or waits for its turn.
+    CallbackWaits(ProblemBody) = 409;
     /// The endpoint is told nothing while it is disabled.
     Disabled(ProblemBody) = 409;
     /// The order is at another revision.
@@ -113,6 +115,9 @@ answers! {
         orders::show_log,
         orders::show_allowed_events,
         events::report_event,
+        callbacks::list_callbacks,
+        callbacks::show_callback,
+        callbacks::replay_callback,
         cases::list_cases,
         cases::claim_case,
         cases::close_case,
@@ -181,6 +186,11 @@ pub(super) async fn show_openapi() -> Json<Document> {
         (status = 200, description = "stored durably, now or before"),
         (status = 401, description = "not verified", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "over 256 KiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "says that it is no JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (
+            status = 429, description = "too many that are not believed, or more than the partner may send; after `Retry-After`",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
         (status = 503, description = "not stored; send it again", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::{App, OpenError};
 use crate::api::probes::Readiness;
+use crate::api::visits::Visits;
 use crate::api::{self, Auth, server};
 use crate::config::Settings;
 use crate::telemetry;
@@ -23,6 +24,7 @@ pub(super) fn start(app: &App, settings: &Settings, listener: TcpListener) -> Re
     let (kept, stop) = (metrics.clone(), app.stop.clone());
     app.background
         .spawn(async move { stop.run_until_cancelled(telemetry::keep_up(kept)).await });
+    let receiving = &app.partners.receiving;
     let handlers = api::App {
         engine: app.engine.clone(),
         auth: Arc::new(auth),
@@ -30,9 +32,10 @@ pub(super) fn start(app: &App, settings: &Settings, listener: TcpListener) -> Re
         metrics,
         guard: app.guard.clone(),
         told: app.told.clone(),
+        visits: Visits::new(receiving.proxies(), receiving.visits_per_minute),
     };
     let inbox = Arc::new(app.engine.clone());
-    let doors = app.partners.receiving.doors();
+    let doors = receiving.doors();
     let webhooks = waybill_webhooks::router(app.partners.keys.clone(), inbox, Arc::new(Utc::now), doors);
     if let Some(file) = app.partners.file.clone() {
         let (keys, stop) = (app.partners.keys.clone(), app.stop.clone());

@@ -1,5 +1,6 @@
 //! `waybill dead`: messages and callbacks set aside, to list, look at, and send again.
 
+pub(super) mod body;
 mod list;
 mod replay;
 mod show;
@@ -22,14 +23,17 @@ pub enum DeadCommand {
         after_help = "Examples:\n  waybill dead list\n  waybill dead list --reason unknown-task --since 2h --json"
     )]
     List(ListOptions),
-    /// Shows one message whole: properties, headers, body, decrypted.
+    /// Shows one message. Of headers and body everything is hidden that is not known to be harmless.
     #[command(
-        after_help = "Example:\n  waybill dead show 0199a1b2-0000-7000-8000-000000000000\n\nThe body may hold names and addresses: mind where the output goes."
+        after_help = "Examples:\n  waybill dead show 0199a1b2-0000-7000-8000-000000000000\n  waybill dead show 0199a1b2-0000-7000-8000-000000000000 --whole"
     )]
     Show {
         /// Its id, as `waybill dead list` shows it.
         id: Uuid,
-        /// For programs; the body in base64 where it is no text.
+        /// Hides nothing: names, addresses and PINs too. Mind where the output goes.
+        #[arg(long)]
+        whole: bool,
+        /// For programs; a whole body in base64 where it is no text.
         #[arg(long)]
         json: bool,
     },
@@ -77,7 +81,7 @@ pub(super) async fn run(command: &DeadCommand, out: &mut dyn Write) -> Result<u8
     logging::start_if_asked(&settings)?;
     match command {
         DeadCommand::List(options) => list::run(&settings, options, out).await,
-        DeadCommand::Show { id, json } => show::run(&settings, *id, *json, out).await,
+        DeadCommand::Show { id, whole, json } => show::run(&settings, *id, *whole, *json, out).await,
         DeadCommand::Replay(options) => replay::run(&settings, options, out).await,
     }
 }

@@ -10,15 +10,16 @@ use uuid::Uuid;
 use waybill_domain::{Actor, Disposition, Event, EventName, Fields, OrderId, Refusal, Role};
 use waybill_tasks::celery::message::{HeaderValue, Message, Properties};
 use waybill_tasks::orders::Booking;
-use waybill_webhooks::{Callback as Received, Inbox, PartnerReport, Stored, Unavailable, Unmapped};
+use waybill_webhooks::{Callback as Received, Inbox, PartnerReport, Stored, Unavailable, Unbelieved, Unmapped};
 
 use super::core::Core;
 use super::message;
 use super::silence::was_asked_for;
 use super::{Engine, EngineError};
+use crate::crash::{self, Point};
 use crate::store::committer::Command;
 use crate::store::record::{Callback, CallbackState, Dead, EffectState};
-use crate::store::{Needs, Place, Unit};
+use crate::store::{Needs, Unit};
 
 /// A callback that knows its delivery by the partner's id alone can be faster than the partner's answer to our booking.
 const MATCHING: TimeDelta = TimeDelta::minutes(10);
@@ -33,10 +34,14 @@ impl Inbox for Engine {
             received,
             id: Uuid::now_v7(),
         };
-        self.committer
-            .submit(command)
-            .await
-            .map_err(|error| Unavailable(error.to_string()))
+        crash::pass(Point::BeforeStore);
+        let stored = self.committer.submit(command).await;
+        crash::pass(Point::BeforeAnswer);
+        stored.map_err(|error| Unavailable(error.to_string()))
+    }
+
+    fn reject(&self, unbelieved: Unbelieved) {
+        self.rejections.take(unbelieved);
     }
 }
 
@@ -105,6 +110,7 @@ impl Command for Take {
         let inbox_key = ("callback", format!("{} {}", received.partner, received.event_id));
         if let Some(known) = unit.inbox.get(&inbox_key) {
             if known.payload_hash == received.sha256 {
+                unit.writes.repeated_callbacks.insert(self.key());
                 return Stored::Duplicate;
             }
             let dead = self.dead(unit);
@@ -119,11 +125,6 @@ impl Command for Take {
             outcome: "stored".to_owned(),
             payload_hash: received.sha256.to_vec(),
         });
-        let place = Place {
-            table: "callbacks",
-            column: "body",
-            row: &self.id.to_string(),
-        };
         unit.writes.callbacks.push(Callback {
             callback_id: self.id,
             partner: received.partner.clone(),
@@ -132,13 +133,18 @@ impl Command for Take {
             signed_at: received.signed_at,
             received_at: unit.now,
             headers: json!(received.headers),
-            body: self.core.store.crypt().seal(place, &received.body),
+            body: self.core.store.seal_callback(self.id, &received.body),
             sha256: received.sha256.to_vec(),
             state: CallbackState::Received,
             detail: None,
             order_id: None,
             parked_until: None,
             settled_at: None,
+            parked_at: None,
+            repeats: 0,
+            repeated_at: None,
+            replay_of: None,
+            replayed_by: None,
         });
         let mut effect = self.core.new_effect(unit, self.id, None, "apply_partner_callback");
         effect.subject = Some(self.id);
@@ -157,14 +163,8 @@ impl Engine {
         if callback.state.is_settled() {
             return Ok(());
         }
-        let place = Place {
-            table: "callbacks",
-            column: "body",
-            row: &callback_id.to_string(),
-        };
         let body = store
-            .crypt()
-            .open(place, &callback.body)
+            .callback_body(&callback)
             .map_err(|error| EngineError::Refused(error.to_string()))?;
         let adapter = self.adapter_of(&callback.partner);
         let translated = match was_asked_for(&callback) {
@@ -259,6 +259,7 @@ impl Command for Apply {
         callback.order_id = self.order_id;
         callback.settled_at = state.is_settled().then_some(now);
         callback.parked_until = (state == CallbackState::Parked).then_some(parked_until);
+        callback.parked_at = callback.parked_at.or(callback.parked_until.and(Some(now)));
         unit.writes.changed_callbacks.insert(id);
         if let Some(effect) = unit.effects.get_mut(&id) {
             effect.order_id = self.order_id;

@@ -14,6 +14,7 @@ use super::core::text;
 use super::effect::{Lease, NOT_BOOKED_BY, PARTNER_CHOSEN};
 use super::payment::Followed;
 use super::{Engine, EngineError};
+use crate::crash::{self, Point};
 use crate::payments;
 use crate::store::Stored;
 use crate::store::record::{Effect, EffectState};
@@ -105,7 +106,10 @@ impl Orders for Engine {
     }
 
     async fn apply_callback(&self, callback_id: Uuid) -> Result<(), Unavailable> {
-        Ok(Engine::apply_callback(self, callback_id).await?)
+        crash::pass(Point::BeforeApply);
+        Engine::apply_callback(self, callback_id).await?;
+        crash::pass(Point::BeforeAck);
+        Ok(())
     }
 
     async fn report(&self, report: TaskReport) -> Result<Taken, Unavailable> {

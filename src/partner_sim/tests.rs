@@ -15,6 +15,7 @@ use waybill_domain::OrderId;
 use waybill_tasks::partner::{BookingRequest, Cancelled, Parcel, PartnerClient, PartnerError, PartnerSettings};
 use waybill_webhooks::{
     Adapter, Callback, Doors, Inbox, Key, PartnerKeys, PartnerReport, ReportKind, Stored, Trust, Unavailable,
+    Unbelieved,
 };
 
 use super::*;
@@ -617,6 +618,8 @@ impl Inbox for Believed {
         believed.push((callback.event_id, report));
         Ok(Stored::New)
     }
+
+    fn reject(&self, _unbelieved: Unbelieved) {}
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use tracing::{error, warn};
 use super::db::DbError;
 use super::record::Effect;
 use super::{Needs, Store, Unit};
+use crate::crash::{self, Point};
 
 /// Commands that share a commit, at most.
 const BATCH: usize = 256;
@@ -226,8 +227,15 @@ async fn attempt(store: &Store, batch: &mut [(Needs, Box<dyn Job>)], after: &Aft
         told: !unit.writes.told.is_empty(),
     };
     let publish = unit.publishable();
+    let takes_callbacks = !unit.writes.callbacks.is_empty();
     unit.flush(&mut tx).await?;
+    if takes_callbacks {
+        crash::pass(Point::BeforeCommit);
+    }
     tx.commit().await?;
+    if takes_callbacks {
+        crash::pass(Point::AfterStore);
+    }
     after(publish, committed);
     Ok(())
 }

@@ -254,6 +254,14 @@ pub struct Callback {
     pub order_id: Option<OrderId>,
     pub parked_until: Option<DateTime<Utc>>,
     pub settled_at: Option<DateTime<Utc>>,
+    /// It came early: since then it waited, or waits.
+    pub parked_at: Option<DateTime<Utc>>,
+    /// How often it came again under its id, and when it last did.
+    pub repeats: i64,
+    pub repeated_at: Option<DateTime<Utc>>,
+    /// Another attempt at that one, asked for by somebody.
+    pub replay_of: Option<Uuid>,
+    pub replayed_by: Option<String>,
 }
 
 /// What became of a callback.

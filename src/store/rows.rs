@@ -114,7 +114,7 @@ pub(super) fn effect(row: &Row) -> Result<Effect, DbError> {
 
 pub(super) const CALLBACK_COLUMNS: &str =
     "callback_id, partner, event_id, key_id, signed_at, received_at, headers, body, sha256, state,
-    detail, order_id, parked_until, settled_at";
+    detail, order_id, parked_until, settled_at, parked_at, repeats, repeated_at, replay_of, replayed_by";
 
 pub(super) fn callback(row: &Row) -> Result<Callback, DbError> {
     let state = row.text("state")?;
@@ -133,6 +133,11 @@ pub(super) fn callback(row: &Row) -> Result<Callback, DbError> {
         order_id: row.opt_uuid("order_id")?.map(OrderId),
         parked_until: row.opt_time("parked_until")?,
         settled_at: row.opt_time("settled_at")?,
+        parked_at: row.opt_time("parked_at")?,
+        repeats: row.int("repeats")?,
+        repeated_at: row.opt_time("repeated_at")?,
+        replay_of: row.opt_uuid("replay_of")?,
+        replayed_by: row.opt_text("replayed_by")?,
     })
 }
 

@@ -156,6 +156,8 @@ pub struct Writes {
     pub sent_effects: Vec<(Uuid, DateTime<Utc>)>,
     pub callbacks: Vec<Callback>,
     pub changed_callbacks: BTreeSet<Uuid>,
+    /// Callbacks that came again, by partner and event id.
+    pub repeated_callbacks: BTreeSet<(String, String)>,
     pub cases: Vec<Case>,
     pub changed_cases: BTreeSet<Uuid>,
     /// Cases of these orders are over: (order, who, note).

@@ -1,6 +1,7 @@
 //! Force: processes that are killed, services that go away, partners that lie. Then the invariants.
 
 mod away;
+mod crash;
 mod kill;
 mod lies;
 mod migration;

@@ -1,5 +1,6 @@
 //! What an operator types, and what comes back: text, JSON, exit codes.
 
+mod callbacks;
 mod database;
 mod dead;
 mod doctor;

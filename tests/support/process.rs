@@ -1,6 +1,7 @@
 //! A process that a story started, with its log in a file.
 
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -73,6 +74,23 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it is there to be killed");
         self.child.wait().expect("it is ours");
+    }
+
+    /// Waits until it has ended by itself; answers the signal that ended it.
+    pub(crate) fn ended_by(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is ours") {
+                return status.signal();
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{} does not end:\n{}",
+                self.name,
+                self.last_lines(40)
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Tells it to stop, and answers its exit code.

@@ -19,6 +19,9 @@ use clients::Clients;
 use process::Process;
 use services::{Database, VirtualHost, service};
 
+/// What callbacks of the simulated partner are signed with.
+pub(crate) const CALLBACK_SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
 /// Whom the simulated partner speaks as.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Language {
@@ -33,7 +36,7 @@ pub(crate) struct Language {
 /// Our own contract.
 const STANDARD: Language = Language {
     adapter: "standard",
-    secret: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    secret: CALLBACK_SECRET,
     settings: "",
 };
 
@@ -80,6 +83,13 @@ impl Stage {
         stage
     }
 
+    /// On one machine, with a simulated partner that behaves so and whose callbacks are signed with [`CALLBACK_SECRET`].
+    pub(crate) fn single(partner: &[&str]) -> Self {
+        let mut stage = Self::embedded();
+        stage.employ_partner(STANDARD, partner);
+        stage
+    }
+
     /// On PostgreSQL and RabbitMQ: a database and a virtual host of its own, migrated, and a simulated partner that behaves so.
     pub(crate) fn real(partner: &[&str]) -> Self {
         Self::on(partner, Database::new(), VirtualHost::new())
@@ -106,28 +116,32 @@ impl Stage {
             ("WAYBILL_PUBLIC_URL", format!("http://127.0.0.1:{port}")),
             ("WAYBILL_DATA_KEY", "07".repeat(32)),
             ("WAYBILL_JWT_KEY", "a key for tests, and for nothing else".to_owned()),
-            ("WAYBILL_PARTNERS", "partners.yaml".to_owned()),
         ] {
             stage.set(name, value);
         }
         stage.database = Some(database);
         stage._host = Some(host);
         stage.run(&["migrate"]).good();
-        let base = stage.simulate(language, partner);
+        stage.employ_partner(language, partner);
+        stage
+    }
+
+    fn employ_partner(&mut self, language: Language, partner: &[&str]) {
+        let base = self.simulate(language, partner);
         let Language {
             adapter,
             secret,
             settings,
         } = language;
         let settings = settings.replace("BASE", &base);
-        stage.write(
+        self.set("WAYBILL_PARTNERS", "partners.yaml");
+        self.write(
             "partners.yaml",
             &format!(
                 "partners: {{{adapter}: {{adapter: {adapter}, base_url: '{base}', {settings} secrets: [{{id: a, value: '{secret}'}}]}}}}\n\
                  default: {adapter}\nreceiving: {{rejections_per_minute: 100000}}\n"
             ),
         );
-        stage
     }
 
     fn bare(broker: Option<&str>) -> Self {
@@ -145,6 +159,11 @@ impl Stage {
     pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.settings.retain(|(other, _)| other != name);
         self.settings.push((name.to_owned(), value.into()));
+    }
+
+    /// A setting that is not set for what is started from now on.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.settings.retain(|(other, _)| other != name);
     }
 
     /// A setting's value.

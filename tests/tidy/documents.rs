@@ -71,6 +71,44 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn every_edge_case_names_tests_that_are_there() {
+    let pages = ["docs/edge-cases.md", "docs/receiver-conformance.md"];
+    let rust = || files().iter().filter(|file| file.is_rust());
+    // A test of both databases is a module.
+    let is_there = |name: &str| {
+        let declared = [format!("fn {name}("), format!("{name}:")];
+        rust().any(|file| declared.iter().any(|text| file.code.contains(text)))
+    };
+    let is_name = |text: &&str| {
+        text.contains('_')
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte))
+    };
+    let mut broken = Vec::new();
+    for page in files().iter().filter(|file| pages.contains(&file.path.as_str())) {
+        let rows = page
+            .text
+            .lines()
+            .zip(1..)
+            .filter(|(line, _)| line.starts_with("| ") && !line.contains("| test |"));
+        for (line, number) in rows {
+            let tests: Vec<&str> = line.split('`').skip(1).step_by(2).filter(is_name).collect();
+            let missing = tests.iter().filter(|name| !is_there(name));
+            broken.extend(missing.map(|name| format!("{}:{number}: no test {name}", page.path)));
+            if tests.is_empty() {
+                broken.push(format!("{}:{number}: names no test", page.path));
+            }
+        }
+    }
+
+    keep(
+        "each row of the edge cases and of the receiver's conformance names its tests",
+        broken,
+    );
+}
+
+#[test]
 fn every_task_is_documented() {
     let pages = files()
         .iter()

@@ -1,10 +1,11 @@
-//! Who may knock, and how often: the address of a caller, and what becomes of one that is never believed.
+//! Who may knock, and how often: the address of a caller, what becomes of one that is never believed, and how much a
+//! partner may tell.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 use governor::clock::{Clock as _, DefaultClock};
@@ -15,38 +16,63 @@ use ipnet::IpNet;
 /// Callbacks of one address that may fail verification in a minute, where the partners file says nothing else.
 pub const REJECTIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).expect("it is not zero");
 
+/// Callbacks of one partner that are taken in a minute, where the partners file says nothing else: more than a node can
+/// store, so that nobody meets it who has not asked for less.
+pub const CALLBACKS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600_000).expect("it is not zero");
+
 /// Addresses that are remembered at once. Who has more of them is not stopped by addresses.
 const MOST_ADDRESSES: usize = 50_000;
 
 const FORWARDED: &str = "x-forwarded-for";
 
-/// Finds the address of a caller, and closes the door to one whose callbacks are never right. Who is believed is never
-/// turned away: a partner that catches up may be as fast as it likes.
+/// Our own proxies: nobody else's word is taken for another address.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies(Vec<IpNet>);
+
+/// How much is taken in a minute.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of one address, callbacks that are not believed.
+    pub rejections: NonZeroU32,
+    /// Of one partner, callbacks that are.
+    pub callbacks: NonZeroU32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            rejections: REJECTIONS_PER_MINUTE,
+            callbacks: CALLBACKS_PER_MINUTE,
+        }
+    }
+}
+
+type Limiter<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock>;
+
+/// Closes the door to an address whose callbacks are never right, and to a partner that tells more than it may. What is
+/// counted for a partner is what was believed: nobody else can use up what it may tell.
 #[derive(Debug)]
 pub struct Doors {
-    proxies: Vec<IpNet>,
-    rejections: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>,
+    proxies: Proxies,
+    rejections: Limiter<IpAddr>,
+    callbacks: Limiter<String>,
     closed: Mutex<HashMap<IpAddr, Instant>>,
 }
 
 impl Default for Doors {
     fn default() -> Self {
-        Self::new(Vec::new(), REJECTIONS_PER_MINUTE)
+        Self::new(Proxies::default(), Limits::default())
     }
 }
 
-impl Doors {
-    /// Behind these proxies, and nobody else's word is taken for another address.
-    pub fn new(proxies: Vec<IpNet>, rejections_per_minute: NonZeroU32) -> Self {
-        Self {
-            proxies,
-            rejections: RateLimiter::hashmap(Quota::per_minute(rejections_per_minute)),
-            closed: Mutex::default(),
-        }
+impl Proxies {
+    /// These networks.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
     }
 
     /// The caller's address: the peer's, or what the last of our proxies says it was.
-    pub(crate) fn locate(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn locate(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.is_proxy(peer) {
             return peer;
@@ -69,7 +95,31 @@ impl Doors {
     }
 
     fn is_proxy(&self, address: IpAddr) -> bool {
-        self.proxies.iter().any(|network| network.contains(&address))
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl Doors {
+    /// Behind these proxies.
+    pub fn new(proxies: Proxies, limits: Limits) -> Self {
+        Self {
+            proxies,
+            rejections: RateLimiter::hashmap(Quota::per_minute(limits.rejections)),
+            callbacks: RateLimiter::hashmap(Quota::per_minute(limits.callbacks)),
+            closed: Mutex::default(),
+        }
+    }
+
+    /// The caller's address.
+    pub(crate) fn locate(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        self.proxies.locate(peer, headers)
+    }
+
+    /// Counts a callback of a partner that was believed; if it is one too many, after how many seconds the next may come.
+    pub(crate) fn count_callback(&self, partner: &str) -> Result<(), u64> {
+        // Only names of the partners file get here: it cannot grow.
+        let counted = self.callbacks.check_key(&partner.to_owned());
+        counted.map_err(|not_yet| seconds(not_yet.wait_time_from(DefaultClock::default().now())))
     }
 
     /// For how many seconds this address is not listened to.
@@ -78,7 +128,7 @@ impl Doors {
         let house = house(address);
         let until = *closed.get(&house)?;
         match until.checked_duration_since(Instant::now()) {
-            Some(left) if !left.is_zero() => Some(left.as_secs() + 1),
+            Some(left) if !left.is_zero() => Some(seconds(left)),
             _ => {
                 closed.remove(&house);
                 None
@@ -104,8 +154,13 @@ impl Doors {
     }
 }
 
+/// Whole seconds, and never too few.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + 1
+}
+
 /// What one household or server has: an IPv4 address, or a network of IPv6 by its first 64 bits.
-fn house(address: IpAddr) -> IpAddr {
+pub fn house(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => {
             let network = address.to_bits() & (u128::MAX << 64);
@@ -130,7 +185,12 @@ mod tests {
 
     fn behind(proxies: &[&str]) -> Doors {
         let proxies = proxies.iter().map(|text| text.parse().unwrap()).collect();
-        Doors::new(proxies, NonZeroU32::new(3).unwrap())
+        let three = NonZeroU32::new(3).unwrap();
+        let limits = Limits {
+            rejections: three,
+            callbacks: three,
+        };
+        Doors::new(Proxies::new(proxies), limits)
     }
 
     #[test]
@@ -168,6 +228,20 @@ mod tests {
 
         assert!(doors.closed_for(bad).is_some_and(|seconds| (1..=21).contains(&seconds)));
         assert_eq!(doors.closed_for(neighbour), None);
+    }
+
+    #[test]
+    fn a_partner_that_tells_too_much_waits_and_the_others_do_not() {
+        let doors = behind(&[]);
+
+        let counted: Vec<_> = (0..4).map(|_| doors.count_callback("hasty")).collect();
+
+        assert_eq!(counted[..3], [Ok(()); 3]);
+        assert!(
+            counted[3].is_err_and(|seconds| (1..=21).contains(&seconds)),
+            "{counted:?}"
+        );
+        assert_eq!(doors.count_callback("steady"), Ok(()));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub mod receiver;
 pub mod signature;
 pub mod signing;
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -32,6 +34,26 @@ pub trait Inbox: Send + Sync + 'static {
     /// The future may be dropped while it waits (the partner hung up, or five seconds were over): what was begun must
     /// then be stored whole or not at all. Safe to call twice with the same callback: the second time is a duplicate.
     async fn store(&self, callback: Callback) -> Result<Stored, Unavailable>;
+
+    /// Takes note of a request that was not believed. Never waits, and may forget: its answer must not depend on it.
+    fn reject(&self, unbelieved: Unbelieved);
+}
+
+/// A request that was not believed, without what it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbelieved {
+    /// The partner that it claims to be of, if there is such a partner.
+    pub partner: Option<String>,
+    /// Why, as metrics name it.
+    pub reason: &'static str,
+    /// The `webhook-id` that it claims, where it has the form of one.
+    pub event_id: Option<String>,
+    /// Whom it came from, as far as that is known.
+    pub address: Option<IpAddr>,
+    /// Bytes of the body, where it was read or announced.
+    pub size: Option<u64>,
+    /// SHA-256 of the raw body, where it was read.
+    pub sha256: Option<[u8; 32]>,
 }
 
 /// A callback whose signature was right, as it came.

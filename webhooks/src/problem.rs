@@ -12,7 +12,9 @@ pub const PROBLEMS: &str = "/problems/";
 pub(crate) enum Problem {
     Unauthorized,
     TooMany { after: u64 },
+    TooFast { after: u64 },
     MethodNotAllowed,
+    NotJson,
     TooLarge,
     TooSlow,
     Incomplete,
@@ -20,6 +22,12 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
+    /// As what a request that was not read is noted.
+    pub(crate) fn reason(self) -> &'static str {
+        let (_, name, _) = self.parts();
+        name.split_once('-').map_or(name, |(_, reason)| reason)
+    }
+
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Unauthorized => (
@@ -31,6 +39,16 @@ impl Problem {
                 StatusCode::TOO_MANY_REQUESTS,
                 "webhook-too-many",
                 "too many callbacks from this address could not be verified",
+            ),
+            Self::TooFast { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "webhook-too-fast",
+                "more callbacks than this partner may send; send it again later",
+            ),
+            Self::NotJson => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "webhook-not-json",
+                "callbacks are JSON",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -74,13 +92,15 @@ impl IntoResponse for Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Self::MethodNotAllowed => headers.insert(header::ALLOW, HeaderValue::from_static("POST")),
-            Self::TooMany { after } => headers.insert(header::RETRY_AFTER, HeaderValue::from(after)),
+            Self::TooMany { after } | Self::TooFast { after } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(after))
+            }
             Self::Unavailable => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5")),
             // What is left of the body on this connection is not worth reading.
             Self::TooLarge | Self::TooSlow | Self::Incomplete => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"))
             }
-            Self::Unauthorized => None,
+            Self::Unauthorized | Self::NotJson => None,
         };
         response
     }

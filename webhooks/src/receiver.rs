@@ -24,7 +24,8 @@ pub use body::MAX_BODY;
 
 use crate::doors::Doors;
 use crate::problem::Problem;
-use crate::{Callback, Inbox, Incoming, PartnerKeys, Rejection, Stored, Verified};
+use crate::signature::is_event_id;
+use crate::{Callback, Inbox, Incoming, PartnerKeys, Rejection, Stored, Unbelieved, Verified};
 
 /// What tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -95,6 +96,7 @@ async fn receive(
         Ok(body) => receiver.take(&partner, &parts, address, body).await,
         Err(problem) => {
             counter!("webhook_unread_total").increment(1);
+            receiver.note_unread(&partner, problem, &parts, address);
             Err(problem)
         }
     };
@@ -137,12 +139,46 @@ impl Receiver {
             body: &body,
             address,
         };
+        if !body::is_json(&parts.headers) {
+            counter!("webhook_unread_total").increment(1);
+            self.note(partner, "content-type", &request);
+            return Err(Problem::NotJson);
+        }
         let verified = self.partners.verify(partner, &request, (self.clock)());
         let verified = verified.map_err(|why| {
             report_rejection(partner, why);
+            self.note(partner, why.as_str(), &request);
             Problem::Unauthorized
         })?;
+        self.doors.count_callback(partner).map_err(|after| {
+            counter!("webhook_verified_total", "partner" => partner.to_owned(), "outcome" => "too-fast").increment(1);
+            Problem::TooFast { after }
+        })?;
         self.store(to_callback(partner, verified, &parts.headers, body)).await
+    }
+
+    /// Hands over what was not believed. The work is the same for every cause.
+    fn note(&self, partner: &str, reason: &'static str, request: &Incoming<'_>) {
+        self.inbox.reject(Unbelieved {
+            partner: self.partners.adapter(partner).map(|_| partner.to_owned()),
+            reason,
+            event_id: claimed_id(request.headers),
+            address: request.address,
+            size: u64::try_from(request.body.len()).ok(),
+            sha256: Some(Sha256::digest(request.body).into()),
+        });
+    }
+
+    /// The same where the body was not read: a partner's may be too large, or too slow.
+    fn note_unread(&self, partner: &str, problem: Problem, parts: &Parts, address: Option<IpAddr>) {
+        self.inbox.reject(Unbelieved {
+            partner: self.partners.adapter(partner).map(|_| partner.to_owned()),
+            reason: problem.reason(),
+            event_id: claimed_id(&parts.headers),
+            address,
+            size: body::announced_length(&parts.headers),
+            sha256: None,
+        });
     }
 
     async fn store(&self, callback: Callback) -> Result<Stored, Problem> {
@@ -209,6 +245,12 @@ fn to_callback(partner: &str, verified: Verified, headers: &HeaderMap, body: Byt
         sha256: Sha256::digest(&body).into(),
         body,
     }
+}
+
+/// What a sender calls its event, where that could be an id.
+fn claimed_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("webhook-id")?.to_str().ok()?;
+    is_event_id(id).then(|| id.to_owned())
 }
 
 /// What helps to understand a callback later. Everything else may be a credential of some proxy.

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{Request, StatusCode, header};
 use serde_json::json;
 use uuid::Uuid;
 use waybill_domain::Role;
 
+use super::callbacks::Sent;
 use super::world::{OWNER, World};
+use crate::store::CallbackFilter;
 
 /// A caller: none, the order's customer, another customer, a service, an operator.
 const CALLERS: [Option<(Role, &str)>; 5] = [
@@ -20,7 +22,7 @@ const CALLERS: [Option<(Role, &str)>; 5] = [
 ];
 
 /// Each route with the status that each caller gets, in their order.
-const MATRIX: [(&str, &str, [u16; 5]); 32] = [
+const MATRIX: [(&str, &str, [u16; 5]); 35] = [
     ("GET", "/v1/delivery-orders", [401, 403, 403, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}", [401, 200, 404, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}/log", [401, 200, 404, 200, 200]),
@@ -30,6 +32,9 @@ const MATRIX: [(&str, &str, [u16; 5]); 32] = [
         [401, 200, 404, 200, 200],
     ),
     ("POST", "/v1/delivery-orders/{id}/events", [401, 403, 404, 200, 200]),
+    ("GET", "/v1/callbacks", [401, 403, 403, 403, 200]),
+    ("GET", "/v1/callbacks/{id}", [401, 403, 403, 403, 200]),
+    ("POST", "/v1/callbacks/{id}/replay", [401, 403, 403, 403, 200]),
     ("GET", "/v1/operator-cases", [401, 403, 403, 403, 200]),
     ("POST", "/v1/operator-cases/{id}/claim", [401, 403, 403, 403, 200]),
     ("POST", "/v1/operator-cases/{id}/close", [401, 403, 403, 403, 200]),
@@ -179,6 +184,7 @@ async fn fill(world: &World, route: &str, ordering: &str) -> String {
     let id = match route {
         route if !route.contains('{') => String::new(),
         _ if case => world.case(ordering).await.to_string(),
+        route if route.starts_with("/v1/callbacks/") => heard(world, ordering).await,
         route if route.starts_with("/v1/webhook-") => subscribed(world, route).await,
         route if route.starts_with("/code/") => return world.code_page(ordering).await.1,
         route if route.starts_with("/handover/") => world.code_page(ordering).await.0.to_string(),
@@ -192,6 +198,19 @@ async fn fill(world: &World, route: &str, ordering: &str) -> String {
         .replace("{machine}", "delivery-order")
         .replace("{version}", "1")
         .replace("{partner}", "swift")
+}
+
+/// A callback that was not understood.
+async fn heard(world: &World, ordering: &str) -> String {
+    let sent = Sent::new(&ordering.replace(' ', "-"), "{}").sent();
+    assert_eq!(world.send(sent.0, sent.1).await.status, StatusCode::OK);
+    let newest = CallbackFilter {
+        limit: 1,
+        ..CallbackFilter::default()
+    };
+    let id = world.engine.store().heard(&newest).await.expect("the store answers")[0].callback_id;
+    world.engine.apply_callback(id).await.expect("the store answers");
+    id.to_string()
 }
 
 /// An endpoint, or a delivery to one.

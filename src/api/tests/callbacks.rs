@@ -13,8 +13,9 @@ use uuid::Uuid;
 use waybill_domain::OrderId;
 
 use super::world::{TOKEN, UBER_SECRET, World};
+use crate::store::{CallbackFilter, Disposition};
 
-const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+pub(super) const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const OTHER: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYY";
 
 /// A request, the status that it is answered with, and what is there afterwards.
@@ -33,11 +34,27 @@ enum Leaves {
     Callback(&'static str),
     /// One body set aside for an operator.
     SetAside,
+    /// One row that says for what reason it was not believed, and nothing of what it said.
+    Rejected(&'static str),
 }
-use Leaves::{Callback, Nothing, SetAside};
+use Leaves::{Callback, Nothing, Rejected, SetAside};
+
+/// Every reason for not believing.
+const REASONS: [&str; 10] = [
+    "unknown_partner",
+    "missing_header",
+    "malformed_header",
+    "wrong_signature",
+    "stale",
+    "future",
+    "foreign_address",
+    "content-type",
+    "too-large",
+    "incomplete",
+];
 
 /// A callback of our own contract on its way.
-struct Sent {
+pub(super) struct Sent {
     id: String,
     at: String,
     secret: &'static str,
@@ -45,7 +62,7 @@ struct Sent {
 }
 
 impl Sent {
-    fn new(id: &str, body: impl AsRef<[u8]>) -> Self {
+    pub(super) fn new(id: &str, body: impl AsRef<[u8]>) -> Self {
         Self {
             id: id.to_owned(),
             at: Utc::now().timestamp().to_string(),
@@ -69,12 +86,12 @@ impl Sent {
         (builder, Body::from(self.body))
     }
 
-    fn sent(self) -> (Builder, Body) {
+    pub(super) fn sent(self) -> (Builder, Body) {
         self.to("/webhooks/swift")
     }
 
     /// With this header instead of the one that was signed.
-    fn with(self, name: &str, value: &str) -> (Builder, Body) {
+    pub(super) fn with(self, name: &str, value: &str) -> (Builder, Body) {
         let headers = [
             ("webhook-id", self.id.clone()),
             ("webhook-timestamp", self.at.clone()),
@@ -120,92 +137,151 @@ fn unbelieved(order: &str) -> Vec<Broken> {
         |path: &str, name: &str, value: &str| (Request::post(path).header(name, value), Body::from(body.clone()));
     let nine = vec![sent().signature(); 9].join(" ");
     let hex64 = "ab".repeat(32);
-    let named = |name, request| Broken {
+    let named = |name, reason, request| Broken {
         name,
         request,
         status: 401,
-        leaves: Nothing,
+        leaves: Rejected(reason),
     };
     vec![
-        named("unsigned", bare("/webhooks/swift")),
-        named("no id", sent().with("webhook-id", "")),
-        named("no time", sent().with("webhook-timestamp", "")),
-        named("no signature", sent().with("webhook-signature", "")),
-        named("id twice", twice("webhook-id")),
-        named("time twice", twice("webhook-timestamp")),
-        named("signature twice", twice("webhook-signature")),
-        named("another id", sent().with("webhook-id", "m-9")),
-        named("id with a full stop", Sent::new("m.0", &body).sent()),
-        named("id with a space", sent().with("webhook-id", "m 0")),
-        named("id without end", Sent::new(&"m".repeat(257), &body).sent()),
-        named("another time", sent().with("webhook-timestamp", "1")),
-        named("a time that is none", sent().with("webhook-timestamp", "now")),
+        named("unsigned", "missing_header", bare("/webhooks/swift")),
+        named("no id", "missing_header", sent().with("webhook-id", "")),
+        named("no time", "missing_header", sent().with("webhook-timestamp", "")),
+        named("no signature", "missing_header", sent().with("webhook-signature", "")),
+        named("id twice", "malformed_header", twice("webhook-id")),
+        named("time twice", "malformed_header", twice("webhook-timestamp")),
+        named("signature twice", "malformed_header", twice("webhook-signature")),
+        named("another id", "wrong_signature", sent().with("webhook-id", "m-9")),
+        named(
+            "id with a full stop",
+            "malformed_header",
+            Sent::new("m.0", &body).sent(),
+        ),
+        named("id with a space", "malformed_header", sent().with("webhook-id", "m 0")),
+        named(
+            "id without end",
+            "malformed_header",
+            Sent::new(&"m".repeat(257), &body).sent(),
+        ),
+        named("another time", "wrong_signature", sent().with("webhook-timestamp", "1")),
+        named(
+            "a time that is none",
+            "malformed_header",
+            sent().with("webhook-timestamp", "now"),
+        ),
         named(
             "a time with a fraction",
+            "malformed_header",
             sent().with("webhook-timestamp", "1795000000.5"),
         ),
-        named("too old", at(-400).sent()),
-        named("of the future", at(400).sent()),
-        named("signature without version", sent().with("webhook-signature", "AAAA")),
+        named("too old", "stale", at(-400).sent()),
+        named("of the future", "future", at(400).sent()),
+        named(
+            "signature without version",
+            "malformed_header",
+            sent().with("webhook-signature", "AAAA"),
+        ),
         named(
             "signature that is no base64",
+            "malformed_header",
             sent().with("webhook-signature", "v1,%%%"),
         ),
         named(
             "signature of a version to come",
+            "wrong_signature",
             sent().with("webhook-signature", "v9,AAAA"),
         ),
-        named("signature cut short", sent().with("webhook-signature", "v1,AAAA")),
-        named("nine signatures", sent().with("webhook-signature", &nine)),
+        named(
+            "signature cut short",
+            "wrong_signature",
+            sent().with("webhook-signature", "v1,AAAA"),
+        ),
+        named(
+            "nine signatures",
+            "malformed_header",
+            sent().with("webhook-signature", &nine),
+        ),
         named(
             "another secret",
+            "wrong_signature",
             Sent {
                 secret: OTHER,
                 ..sent()
             }
             .sent(),
         ),
-        named("altered body", altered(&body.replace("picked_up", "delivered"))),
-        named("body cut short", altered(&body[..body.len() - 1])),
-        named("body with a line end", altered(&format!("{body}\n"))),
-        named("no body", altered("")),
-        named("unknown partner", sent().to("/webhooks/nobody")),
-        named("partner in capitals", sent().to("/webhooks/SWIFT")),
-        named("partner that is no text", sent().to("/webhooks/%ff")),
-        named("partner with a slash", sent().to("/webhooks/swift%2Fx")),
-        named("another partner's signature", sent().to("/webhooks/steady")),
-        named("right, from a foreign address", sent().to("/webhooks/walled")),
-        named("uber: unsigned", bare("/webhooks/uber")),
+        named(
+            "altered body",
+            "wrong_signature",
+            altered(&body.replace("picked_up", "delivered")),
+        ),
+        named("body cut short", "wrong_signature", altered(&body[..body.len() - 1])),
+        named("body with a line end", "wrong_signature", altered(&format!("{body}\n"))),
+        named("no body", "wrong_signature", altered("")),
+        named("unknown partner", "unknown_partner", sent().to("/webhooks/nobody")),
+        named("partner in capitals", "unknown_partner", sent().to("/webhooks/SWIFT")),
+        named("partner that is no text", "unknown_partner", sent().to("/webhooks/%ff")),
+        named(
+            "partner with a slash",
+            "unknown_partner",
+            sent().to("/webhooks/swift%2Fx"),
+        ),
+        named(
+            "another partner's signature",
+            "wrong_signature",
+            sent().to("/webhooks/steady"),
+        ),
+        named(
+            "right, from a foreign address",
+            "foreign_address",
+            sent().to("/webhooks/walled"),
+        ),
+        named("uber: unsigned", "missing_header", bare("/webhooks/uber")),
         named(
             "uber: no hexadecimal",
+            "malformed_header",
             with("/webhooks/uber", "x-uber-signature", "xyz"),
         ),
-        named("uber: wrong", with("/webhooks/uber", "x-uber-signature", &hex64)),
+        named(
+            "uber: wrong",
+            "wrong_signature",
+            with("/webhooks/uber", "x-uber-signature", &hex64),
+        ),
         named(
             "uber: the old header",
+            "missing_header",
             with("/webhooks/uber", "x-postmates-signature", &uber(body.as_bytes())),
         ),
-        named("uber: our own contract's", sent().to("/webhooks/uber")),
-        named("shippo: no token", bare("/webhooks/shippo")),
+        named(
+            "uber: our own contract's",
+            "missing_header",
+            sent().to("/webhooks/uber"),
+        ),
+        named("shippo: no token", "missing_header", bare("/webhooks/shippo")),
         named(
             "shippo: another token",
+            "wrong_signature",
             bare("/webhooks/shippo?token=BBBBBBBBBBBBBBBBBBBBBBBB"),
         ),
         named(
             "shippo: token twice",
+            "malformed_header",
             bare(&format!("/webhooks/shippo?token={TOKEN}&token={TOKEN}")),
         ),
-        named("doordash: nothing shown", bare("/webhooks/doordash")),
+        named("doordash: nothing shown", "missing_header", bare("/webhooks/doordash")),
         named(
             "doordash: a bearer",
+            "malformed_header",
             with("/webhooks/doordash", "authorization", "Bearer waybill:a-long-password"),
         ),
         named(
             "doordash: another password",
+            "wrong_signature",
             with("/webhooks/doordash", "authorization", &basic("waybill:x")),
         ),
         named(
             "onfleet: SHA-256 instead",
+            "wrong_signature",
             with("/webhooks/onfleet", "x-onfleet-signature", &hex64),
         ),
     ]
@@ -221,23 +297,50 @@ fn unread() -> Vec<Broken> {
     let cut = Body::from_stream(futures_util::stream::iter(cut));
     let announced = Request::post("/webhooks/swift").header("content-length", large.len());
     let mut broken = vec![
-        ("too large, as announced", (announced, Body::from(large)), 413),
+        (
+            "too large, as announced",
+            (announced, Body::from(large)),
+            413,
+            Rejected("too-large"),
+        ),
         (
             "too large, by chunks",
             (Request::post("/webhooks/swift"), streamed),
             413,
+            Rejected("too-large"),
         ),
-        ("cut off", (Request::post("/webhooks/swift"), cut), 400),
+        (
+            "cut off",
+            (Request::post("/webhooks/swift"), cut),
+            400,
+            Rejected("incomplete"),
+        ),
     ];
     for (name, method) in [("GET", "GET"), ("PUT", "PUT"), ("PATCH", "PATCH"), ("DELETE", "DELETE")] {
         let (builder, body) = Sent::new("m-0", "{}").sent();
-        broken.push((name, (builder.method(method), body), 405));
+        broken.push((name, (builder.method(method), body), 405, Nothing));
     }
-    let broken = broken.into_iter().map(|(name, request, status)| Broken {
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/xml",
+        "json",
+        "",
+    ] {
+        let (builder, body) = Sent::new("m-0", "{}").sent();
+        let request = (builder.header("content-type", kind), body);
+        broken.push(("rightly signed, and no JSON", request, 415, Rejected("content-type")));
+    }
+    let (builder, body) = Sent::new("m-0", "{}").sent();
+    let both = builder
+        .header("content-type", "application/json")
+        .header("content-type", "text/plain");
+    broken.push(("JSON and something else", (both, body), 415, Rejected("content-type")));
+    let broken = broken.into_iter().map(|(name, request, status, leaves)| Broken {
         name,
         request,
         status,
-        leaves: Nothing,
+        leaves,
     });
     broken.collect()
 }
@@ -337,9 +440,34 @@ async fn count(world: &World, table: &str) -> i64 {
     row.unwrap().unwrap().int("count").unwrap()
 }
 
+/// The newest row about what was not believed, once it is written: that waits for no answer.
+async fn rejected(world: &World, before: i64) -> Leaves {
+    for _ in 0..1000 {
+        if count(world, "rejected_callbacks").await > before {
+            let filter = CallbackFilter {
+                disposition: Some(Disposition::Rejected),
+                limit: 1,
+                ..CallbackFilter::default()
+            };
+            let newest = world.engine.store().heard(&filter).await.unwrap().remove(0);
+            let reason = newest.detail.unwrap();
+            let partners = ["swift", "steady", "walled", "uber", "shippo", "doordash", "onfleet"];
+            let known = partners.contains(&newest.partner.as_str());
+            assert_eq!(known, reason != "unknown_partner", "{} for {reason}", newest.partner);
+            return Rejected(REASONS.into_iter().find(|known| *known == reason).unwrap());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    Nothing
+}
+
 /// What the request left, after what it asked for was applied.
-async fn left(world: &World, before: (i64, i64), seen: &mut Vec<Uuid>) -> Leaves {
-    let (callbacks, aside) = before;
+async fn left(world: &World, before: (i64, i64, i64), expected: &Leaves, seen: &mut Vec<Uuid>) -> Leaves {
+    let (callbacks, aside, refused) = before;
+    if matches!(expected, Rejected(_)) {
+        assert_eq!(count(world, "callbacks").await, callbacks, "nothing of it is stored");
+        return rejected(world, refused).await;
+    }
     if count(world, "quarantine").await > aside {
         return SetAside;
     }
@@ -370,11 +498,15 @@ async fn every_broken_callback_is_answered_and_leaves_what_it_should(world: Worl
     table.extend(unread());
     table.extend(meaningless(&order, &done));
     table.extend(repeated(&order));
-    assert!(table.len() >= 60, "{}", table.len());
+    assert!(table.len() >= 70, "{}", table.len());
     let (mut seen, mut refused): (_, Option<Json>) = (Vec::new(), None);
 
     for broken in table {
-        let before = (count(&world, "callbacks").await, count(&world, "quarantine").await);
+        let before = (
+            count(&world, "callbacks").await,
+            count(&world, "quarantine").await,
+            count(&world, "rejected_callbacks").await,
+        );
 
         let answered = world.send(broken.request.0, broken.request.1).await;
 
@@ -385,7 +517,12 @@ async fn every_broken_callback_is_answered_and_leaves_what_it_should(world: Worl
             broken.name,
             answered.text
         );
-        assert_eq!(left(&world, before, &mut seen).await, broken.leaves, "{}", broken.name);
+        assert_eq!(
+            left(&world, before, &broken.leaves, &mut seen).await,
+            broken.leaves,
+            "{}",
+            broken.name
+        );
         if broken.status == 401 {
             let first = refused.get_or_insert_with(|| answered.json());
             assert_eq!(*first, answered.json(), "{}: one answer for every cause", broken.name);

@@ -7,12 +7,14 @@ use super::super::openapi::describe;
 use super::super::problem::Code;
 
 /// Codes of the partners' receiver, which is a package of its own.
-const OF_WEBHOOKS: [&str; 7] = [
+const OF_WEBHOOKS: [&str; 9] = [
     "webhook-unauthorized",
     "webhook-method-not-allowed",
     "webhook-too-large",
     "webhook-too-many",
     "webhook-too-slow",
+    "webhook-too-fast",
+    "webhook-not-json",
     "webhook-incomplete",
     "webhook-unavailable",
 ];

@@ -6,18 +6,22 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use chrono::{TimeDelta, Utc};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{SecretBox, SecretString};
 use serde_json::{Value as Json, json};
+use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 use waybill_domain::{OrderId, Role};
 use waybill_tasks::orders::Orders as _;
+use waybill_webhooks::doors::Proxies;
 use waybill_webhooks::{Adapter, Doors, Key, PartnerKeys, Trust};
 
 use super::super::auth::Auth;
 use super::super::auth::tests::SECRET;
 use super::super::probes::Readiness;
+use super::super::visits::Visits;
 use super::super::{App, router};
 use crate::config::{TokenKey, Tokens};
 use crate::engine::payment::{Addresses, Amount, Followed, Paid};
@@ -31,6 +35,8 @@ use crate::template::Template;
 pub(crate) const OWNER: &str = "cus-1";
 /// Shown by the partner that signs nothing.
 pub(crate) const TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAA";
+/// Requests of one address to the pages in a minute.
+pub(crate) const VISITS: std::num::NonZeroU32 = std::num::NonZeroU32::new(20).expect("it is not zero");
 /// With which Uber signs.
 pub(crate) const UBER_SECRET: &str = "a-signing-key-of-uber";
 
@@ -144,6 +150,7 @@ fn route(engine: &Engine, auth: &Arc<Auth>, draining: &CancellationToken) -> Rou
         metrics: install_metrics().expect("metrics are installed once"),
         guard: Guard::new(vec![Network::parse("127.0.0.0/8").expect("a network")]),
         told: Arc::default(),
+        visits: Visits::new(Proxies::default(), VISITS),
     };
     router(app, webhooks)
 }
@@ -217,6 +224,12 @@ impl World {
             .await
             .expect("the store answers");
         assert!(fired, "the deadline was due");
+    }
+
+    /// Applies a callback, later.
+    pub(crate) async fn apply_later(&self, callback: Uuid, offset: TimeDelta) {
+        let engine = start(&self.db, &self.crypt, offset).await;
+        engine.apply_callback(callback).await.expect("the store answers");
     }
 
     pub(crate) fn token(&self, role: Role, subject: &str) -> String {
@@ -382,6 +395,39 @@ pub(crate) async fn send(router: &Router, builder: axum::http::request::Builder,
         text,
     }
 }
+
+/// A callback as Uber signs it.
+pub(crate) fn uber(body: &str) -> (axum::http::request::Builder, Body) {
+    let mut mac = Hmac::<Sha256>::new_from_slice(UBER_SECRET.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(body.as_bytes());
+    let signature = hex::encode(mac.finalize().into_bytes());
+    let request = Request::post("/webhooks/uber").header("x-uber-signature", signature);
+    (request, Body::from(body.to_owned()))
+}
+
+/// Makes a test of each function for each database.
+macro_rules! on_both {
+    ($(async fn $name:ident($world:ident: World) $body:block)+) => {
+        $(
+            mod $name {
+                use super::*;
+
+                async fn story($world: World) $body
+
+                #[tokio::test]
+                async fn on_sqlite() {
+                    story(World::new().await).await;
+                }
+
+                #[tokio::test]
+                async fn on_postgres() {
+                    story(World::on_postgres().await).await;
+                }
+            }
+        )+
+    };
+}
+pub(crate) use on_both;
 
 pub(crate) fn address(name: &str) -> Json {
     json!({ "name": name, "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE" })

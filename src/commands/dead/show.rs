@@ -1,4 +1,4 @@
-//! One message set aside, whole.
+//! One message set aside.
 
 use std::io::Write;
 
@@ -8,23 +8,33 @@ use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 use waybill_tasks::celery::message::{HeaderValue, Headers};
 
+use super::body::{self, Shown};
 use super::list::describe;
 use crate::app::open_store;
 use crate::commands::Failure;
 use crate::commands::failure::{DONE, chain};
 use crate::config::Settings;
-use crate::engine::{DeadMessage, unpack};
+use crate::engine::unpack;
+use crate::redact;
 
-pub(super) async fn run(settings: &Settings, id: Uuid, json: bool, out: &mut dyn Write) -> Result<u8, Failure> {
+pub(super) async fn run(
+    settings: &Settings,
+    id: Uuid,
+    all: bool,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<u8, Failure> {
     let store = open_store(settings, false).await?;
     let dead = store.dead_message(id).await?.ok_or_else(|| unknown(id))?;
     let message = unpack(&store, "quarantine", id, &dead.message).map_err(|error| Failure::bad(chain(&error)))?;
-    let (body, encoding) = body(&message);
+    let Shown { text: body, encoding } = body::show(&message.bytes(), all);
+    let headers = plain_headers(&message.headers);
+    let headers = if all { headers } else { redact::json(headers) };
     let mut whole = describe(&dead);
     if json {
         whole["message"] = json!({
             "exchange": message.exchange, "routing_key": message.routing_key, "properties": message.properties,
-            "headers": plain_headers(&message.headers), "body": body, "body_encoding": encoding,
+            "headers": headers, "body": body, "body_encoding": encoding,
         });
         serde_json::to_writer_pretty(&mut *out, &whole)?;
         writeln!(out)?;
@@ -51,13 +61,13 @@ pub(super) async fn run(settings: &Settings, id: Uuid, json: bool, out: &mut dyn
         writeln!(
             out,
             "{name:<12} {}",
-            value.as_str().map_or_else(|| value.to_string(), shown)
+            value.as_str().map_or_else(|| value.to_string(), body::harmless)
         )?;
     }
-    writeln!(out, "{:<12} {}", "exchange", shown(&message.exchange))?;
-    writeln!(out, "{:<12} {}", "routing_key", shown(&message.routing_key))?;
+    writeln!(out, "{:<12} {}", "exchange", body::harmless(&message.exchange))?;
+    writeln!(out, "{:<12} {}", "routing_key", body::harmless(&message.routing_key))?;
     writeln!(out, "\nproperties\n{:#}", json!(message.properties))?;
-    writeln!(out, "\nheaders\n{:#}", plain_headers(&message.headers))?;
+    writeln!(out, "\nheaders\n{headers:#}")?;
     writeln!(out, "\nbody ({encoding})\n{body}")?;
     Ok(DONE)
 }
@@ -66,26 +76,6 @@ pub(super) fn unknown(id: Uuid) -> Failure {
     Failure::bad(format!(
         "no message {id} was set aside (`waybill dead list --all` lists those there are)"
     ))
-}
-
-/// As text where it is; what would do something to a terminal is no text.
-fn body(message: &DeadMessage) -> (String, &'static str) {
-    let is_text = |text: &String| {
-        !text
-            .chars()
-            .any(|letter| letter.is_control() && !"\n\r\t".contains(letter))
-    };
-    match String::from_utf8(message.bytes()).ok().filter(is_text) {
-        Some(text) => (text, "utf-8"),
-        None => (message.body.clone(), "base64"),
-    }
-}
-
-/// What others wrote, on one line and harmless.
-fn shown(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
-        .collect()
 }
 
 /// Headers as people write them, without the name of each type.
@@ -114,27 +104,7 @@ fn plain(value: &HeaderValue) -> Json {
 
 #[cfg(test)]
 mod tests {
-    use waybill_tasks::celery::message::Message;
-
     use super::*;
-
-    fn with_body(body: &[u8]) -> DeadMessage {
-        DeadMessage::from(&Message {
-            body: body.to_vec(),
-            ..Message::default()
-        })
-    }
-
-    #[test]
-    fn a_body_is_shown_as_text_unless_it_could_do_something_to_a_terminal() {
-        assert_eq!(
-            body(&with_body("{\"größe\":\n1}".as_bytes())),
-            ("{\"größe\":\n1}".to_owned(), "utf-8")
-        );
-        assert_eq!(body(&with_body(b"\xff\x00")), ("/wA=".to_owned(), "base64"));
-        assert_eq!(body(&with_body(b"\x1b[2J")).1, "base64");
-        assert_eq!(shown("a\x1b[2Jb"), "a\u{fffd}[2Jb");
-    }
 
     #[test]
     fn headers_are_shown_without_the_names_of_their_types() {

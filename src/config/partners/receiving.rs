@@ -6,9 +6,12 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use waybill_webhooks::Doors;
-use waybill_webhooks::doors::REJECTIONS_PER_MINUTE;
+use waybill_webhooks::doors::{CALLBACKS_PER_MINUTE, Limits, Proxies, REJECTIONS_PER_MINUTE};
 
 use super::fault::{self, Fault};
+
+/// More than people do, and a mail scanner of a whole firm.
+const VISITS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).expect("it is not zero");
 
 /// Where callbacks come from, and how many of them may be wrong.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,6 +22,11 @@ pub struct Receiving {
     /// Callbacks of one address (of one /64 in IPv6) that may fail verification in a minute (120); then it is not listened to
     /// for a while.
     pub rejections_per_minute: NonZeroU32,
+    /// Callbacks of one partner that are taken in a minute (600,000); one too many is answered 429 with `Retry-After`, and is
+    /// to be sent again.
+    pub callbacks_per_minute: NonZeroU32,
+    /// Requests of one address (of one /64 in IPv6) to the customers' and couriers' pages in a minute (120).
+    pub visits_per_minute: NonZeroU32,
 }
 
 impl Default for Receiving {
@@ -26,6 +34,8 @@ impl Default for Receiving {
         Self {
             trusted_proxies: Vec::new(),
             rejections_per_minute: REJECTIONS_PER_MINUTE,
+            callbacks_per_minute: CALLBACKS_PER_MINUTE,
+            visits_per_minute: VISITS_PER_MINUTE,
         }
     }
 }
@@ -39,7 +49,16 @@ impl Receiving {
 
     /// The doors that the receiver has.
     pub fn doors(&self) -> Doors {
-        Doors::new(self.trusted_proxies.clone(), self.rejections_per_minute)
+        let limits = Limits {
+            rejections: self.rejections_per_minute,
+            callbacks: self.callbacks_per_minute,
+        };
+        Doors::new(self.proxies(), limits)
+    }
+
+    /// Our own proxies.
+    pub fn proxies(&self) -> Proxies {
+        Proxies::new(self.trusted_proxies.clone())
     }
 }
 

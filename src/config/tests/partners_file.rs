@@ -5,7 +5,7 @@ use super::*;
 
 const GOOD: &str = "
 default: acme
-receiving: {trusted_proxies: [10.0.0.0/8], rejections_per_minute: 30}
+receiving: {trusted_proxies: [10.0.0.0/8], rejections_per_minute: 30, callbacks_per_minute: 600, visits_per_minute: 60}
 routing:
   - {countries: [DE], pieces_at_most: 20, partners: [acme]}
   - price_class: {currency: EUR, at_least: 10000, below: 50000}
@@ -68,6 +68,8 @@ fn a_partners_file_is_read_whole() {
     assert_eq!(tolerance, TimeDelta::seconds(60));
     assert_eq!(file.keys.describe("other").unwrap().1, TimeDelta::seconds(300));
     assert_eq!(file.receiving.rejections_per_minute.get(), 30);
+    assert_eq!(file.receiving.callbacks_per_minute.get(), 600);
+    assert_eq!(file.receiving.visits_per_minute.get(), 60);
     assert_eq!(file.receiving.trusted_proxies.len(), 1);
     let [first, second] = &*file.calls.routing else {
         panic!("two rules")
@@ -129,7 +131,7 @@ fn what_is_wrong_is_named_with_its_place_and_without_its_value() {
         (
             "rejections_per_minute",
             "rejections_per_hour",
-            "unknown field rejections_per_hour at receiving.rejections_per_hour given, expected trusted_proxies or rejections_per_minute",
+            "unknown field rejections_per_hour at receiving.rejections_per_hour given, expected one of trusted_proxies, rejections_per_minute, callbacks_per_minute, visits_per_minute",
         ),
         (
             "{bearer: hunter2}",

@@ -27,6 +27,8 @@ pub(super) async fn flush_callbacks(
         "body",
         "sha256",
         "state",
+        "replay_of",
+        "replayed_by",
     ];
     let rows = std::mem::take(&mut writes.callbacks)
         .into_iter()
@@ -42,6 +44,8 @@ pub(super) async fn flush_callbacks(
                 it.body.into(),
                 it.sha256.into(),
                 it.state.as_str().into(),
+                it.replay_of.into(),
+                it.replayed_by.into(),
             ]
         })
         .collect();
@@ -57,15 +61,27 @@ pub(super) async fn flush_callbacks(
                 it.order_id.map(|id| id.0).into(),
                 it.parked_until.into(),
                 it.settled_at.into(),
+                it.parked_at.into(),
             ]
         })
         .collect();
     sql::with_values(
         tx,
         "UPDATE callbacks SET state = v.column2, detail = v.column3, order_id = v.column4, parked_until = v.column5,
-         settled_at = v.column6 FROM",
+         settled_at = v.column6, parked_at = v.column7 FROM",
         changed,
         "AS v WHERE callbacks.callback_id = v.column1",
+    )
+    .await?;
+    let repeated = std::mem::take(&mut writes.repeated_callbacks)
+        .into_iter()
+        .map(|(partner, event_id)| vec![partner.into(), event_id.into(), now.into()])
+        .collect();
+    sql::with_values(
+        tx,
+        "UPDATE callbacks SET repeats = callbacks.repeats + 1, repeated_at = v.column3 FROM",
+        repeated,
+        "AS v WHERE callbacks.partner = v.column1 AND callbacks.event_id = v.column2",
     )
     .await?;
     Ok(())

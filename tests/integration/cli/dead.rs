@@ -34,8 +34,9 @@ fn what_was_set_aside_is_listed_shown_whole_and_sent_again() {
         &place,
         &["--queue", "waybill.payments", "--source", "local", "--since", "1h"],
     );
-    let shown = place.run(&["dead", "show", &id, "--json"]).json();
-    let text = place.run(&["dead", "show", &id]).good();
+    let shown = place.run(&["dead", "show", &id, "--whole", "--json"]).json();
+    let text = place.run(&["dead", "show", &id, "--whole"]).good();
+    let redacted = place.run(&["dead", "show", &id]).good();
     let replayed = place.run(&["dead", "replay", &id, "--yes"]).good();
 
     assert_eq!(listed.len(), 1);
@@ -62,6 +63,13 @@ fn what_was_set_aside_is_listed_shown_whole_and_sent_again() {
         text.starts_with(&format!("id           {id}\n")) && text.contains(&event.to_string()),
         "{text}"
     );
+    assert!(
+        redacted.contains("\"ordering_id\": \"ord-1\""),
+        "what it is about is shown: {redacted}"
+    );
+    for person in ["A. Reader", "Torstr.", "10119"] {
+        assert!(!redacted.contains(person), "{person} is not: {redacted}");
+    }
     assert_eq!(replayed, "sent 1 of 1 again\n");
     assert_eq!(status(&place)["queues"], json!({"waybill.payments": 1}));
     assert_eq!(list(&place, &[]), [Json::Null; 0]);

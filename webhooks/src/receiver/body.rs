@@ -40,7 +40,18 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Probl
     outcome
 }
 
-fn announced_length(headers: &HeaderMap) -> Option<u64> {
+/// Whether what the body says of itself is JSON. Who says nothing is not contradicted: some senders leave it out.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(value) = values.next() else { return true };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    let json = matches!(essence.as_str(), "application/json" | "text/json")
+        || essence.starts_with("application/") && essence.ends_with("+json");
+    json && values.next().is_none()
+}
+
+pub(super) fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -3,14 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod partner;
+mod timing;
 mod wire;
 
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
-use partner::{Answer, FakeInbox, NEW_SECRET, NOW, OLD_SECRET, Signed, ask, receiver};
-use waybill_webhooks::{MAX_BODY, Stored};
+use partner::{Answer, FakeInbox, NEW_SECRET, NOW, OLD_SECRET, Signed, answer, ask, receiver, receiver_behind};
+use waybill_webhooks::doors::{Limits, Proxies};
+use waybill_webhooks::{Doors, MAX_BODY, Stored};
 
 const BODY: &[u8] = br#"{"type":"delivery.delivered","data":{"reference":"r"}}"#;
 
@@ -118,6 +120,114 @@ async fn every_failed_verification_gets_the_same_401() {
     assert_eq!(first.header("content-type"), "application/problem+json");
     assert_eq!(first.json()["type"], "/problems/webhook-unauthorized");
     assert!(inbox.is_empty(), "nothing unverified is stored");
+}
+
+#[tokio::test]
+async fn what_is_not_believed_is_noted_without_what_it_said() {
+    let inbox = FakeInbox::answering(Ok(Stored::New));
+    let forged = Signed::new("msg_1", BODY)
+        .replace("webhook-signature", "v1,AAAA")
+        .request();
+    let foreign = Signed::new("msg_2", BODY).path("/webhooks/n%20obody").request();
+    let form = Signed::new("msg_3", BODY)
+        .header("content-type", "text/plain")
+        .request();
+    let unread = Request::post("/webhooks/acme")
+        .header("content-length", "300000")
+        .body(Body::from(vec![0; 300_000]));
+
+    for request in [forged, foreign, form, unread.unwrap()] {
+        ask(&inbox, request).await;
+    }
+
+    let noted = inbox.unbelieved();
+    let noted: Vec<_> = noted
+        .iter()
+        .map(|it| {
+            (
+                it.partner.as_deref(),
+                it.reason,
+                it.event_id.as_deref(),
+                it.size,
+                it.sha256.is_some(),
+            )
+        })
+        .collect();
+    let size = u64::try_from(BODY.len()).ok();
+    assert_eq!(
+        noted,
+        [
+            (Some("acme"), "wrong_signature", Some("msg_1"), size, true),
+            (None, "unknown_partner", Some("msg_2"), size, true),
+            (Some("acme"), "content-type", Some("msg_3"), size, true),
+            (Some("acme"), "too-large", None, Some(300_000), false),
+        ]
+    );
+    assert!(inbox.is_empty());
+}
+
+#[tokio::test]
+async fn only_json_is_taken_and_who_says_nothing_is_not_contradicted() {
+    for (kind, status) in [
+        ("application/json", 200),
+        ("Application/JSON ; charset=UTF-8", 200),
+        ("text/json", 200),
+        ("application/cloudevents+json", 200),
+        ("text/plain", 415),
+        ("application/jsonp", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("text/\u{e4}", 415),
+        ("", 415),
+    ] {
+        let inbox = FakeInbox::answering(Ok(Stored::New));
+
+        let answer = ask(
+            &inbox,
+            Signed::new("msg_1", BODY).header("content-type", kind).request(),
+        )
+        .await;
+
+        assert_eq!(answer.status.as_u16(), status, "{kind}");
+        assert_eq!(inbox.is_empty(), status == 415, "{kind}");
+    }
+    let inbox = FakeInbox::answering(Ok(Stored::New));
+    assert_eq!(
+        ask(&inbox, Signed::new("msg_1", BODY).request()).await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn a_partner_that_tells_more_than_it_may_is_told_when_to_come_again_and_nobody_else_is_held_up() {
+    let inbox = FakeInbox::answering(Ok(Stored::New));
+    let limits = Limits {
+        callbacks: std::num::NonZeroU32::new(3).unwrap(),
+        ..Limits::default()
+    };
+    let router = receiver_behind(&inbox, Doors::new(Proxies::default(), limits));
+    // What is not believed uses up nothing.
+    for _ in 0..5 {
+        let forged = Signed::new("msg_0", BODY)
+            .replace("webhook-signature", "v1,AAAA")
+            .request();
+        assert_eq!(answer(&router, forged).await.status, StatusCode::UNAUTHORIZED);
+    }
+
+    for number in 0..3 {
+        let taken = Signed::new(&format!("msg_{number}"), BODY).request();
+        assert_eq!(answer(&router, taken).await.status, StatusCode::OK);
+    }
+    let refused = answer(&router, Signed::new("msg_3", BODY).request()).await;
+    let other = Signed::new("msg_1", BODY)
+        .path("/webhooks/other")
+        .secret("whsec_//////////////////////////////8=")
+        .request();
+
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.json()["type"], "/problems/webhook-too-fast");
+    assert!((1..=21).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
+    assert_eq!(answer(&router, other).await.status, StatusCode::OK);
+    assert_eq!(inbox.len(), 4, "what was refused is not stored");
 }
 
 #[tokio::test]
@@ -284,7 +394,7 @@ async fn what_was_verified_is_stored_whatever_it_says() {
         let answer = ask(
             &inbox,
             Signed::new("msg_1", body)
-                .header("content-type", "text/\u{e4}")
+                .header("content-type", "application/vnd.acme.event+json; charset=utf-8")
                 .request(),
         )
         .await;

@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 use tower::ServiceExt;
-use waybill_webhooks::{Callback, Doors, Inbox, Key, PartnerKeys, Stored, Trust, Unavailable, router};
+use waybill_webhooks::{Callback, Doors, Inbox, Key, PartnerKeys, Stored, Trust, Unavailable, Unbelieved, router};
 
 pub(crate) const NOW: i64 = 1_795_000_000;
 pub(crate) const OLD_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -123,6 +123,7 @@ impl Signed {
 pub(crate) struct FakeInbox {
     answer: Option<Result<Stored, &'static str>>,
     callbacks: Mutex<Vec<Callback>>,
+    unbelieved: Mutex<Vec<Unbelieved>>,
 }
 
 impl FakeInbox {
@@ -130,6 +131,7 @@ impl FakeInbox {
         Arc::new(Self {
             answer: Some(answer),
             callbacks: Mutex::default(),
+            unbelieved: Mutex::default(),
         })
     }
 
@@ -137,6 +139,7 @@ impl FakeInbox {
         Arc::new(Self {
             answer: None,
             callbacks: Mutex::default(),
+            unbelieved: Mutex::default(),
         })
     }
 
@@ -148,6 +151,11 @@ impl FakeInbox {
 
     pub(crate) fn len(&self) -> usize {
         self.callbacks.lock().unwrap().len()
+    }
+
+    /// What was not believed, since this was asked last.
+    pub(crate) fn unbelieved(&self) -> Vec<Unbelieved> {
+        std::mem::take(&mut self.unbelieved.lock().unwrap())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -163,6 +171,10 @@ impl Inbox for FakeInbox {
         };
         self.callbacks.lock().unwrap().push(callback);
         answer.map_err(|cause| Unavailable(cause.to_owned()))
+    }
+
+    fn reject(&self, unbelieved: Unbelieved) {
+        self.unbelieved.lock().unwrap().push(unbelieved);
     }
 }
 
@@ -190,6 +202,11 @@ impl Answer {
 
 /// The receiver with two partners: `acme` in rotation, and `other`.
 pub(crate) fn receiver(inbox: &Arc<FakeInbox>) -> Router {
+    receiver_behind(inbox, Doors::default())
+}
+
+/// The same behind these doors.
+pub(crate) fn receiver_behind(inbox: &Arc<FakeInbox>, doors: Doors) -> Router {
     let key = |id: &str, secret: &str| Key::parse(id, &secret.to_owned().into()).unwrap();
     let other = key("only", "whsec_//////////////////////////////8=");
     let partners = PartnerKeys::new([
@@ -204,12 +221,17 @@ pub(crate) fn receiver(inbox: &Arc<FakeInbox>) -> Router {
         Arc::new(partners),
         inbox.clone(),
         Arc::new(|| DateTime::from_timestamp(NOW, 0).unwrap()),
-        Doors::default(),
+        doors,
     )
 }
 
+/// Asks a receiver that was just made.
 pub(crate) async fn ask(inbox: &Arc<FakeInbox>, request: Request<Body>) -> Answer {
-    let response = receiver(inbox).oneshot(request).await.unwrap();
+    answer(&receiver(inbox), request).await
+}
+
+pub(crate) async fn answer(receiver: &Router, request: Request<Body>) -> Answer {
+    let response = receiver.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     Answer {
         status: parts.status,
