@@ -48,6 +48,7 @@ pub(super) struct ReceivedForm {
     responses(
         (status = 200, description = "the page", content_type = "text/html", body = String),
         (status = 404, description = "unknown or expired", content_type = "text/html", body = String),
+        (status = 429, description = "too many visits of one address", content_type = "text/html", body = String),
         (status = 503, description = "come again", content_type = "text/html", body = String),
     ),
 )]
@@ -74,6 +75,7 @@ pub(super) async fn show_page(State(app): State<App>, token: Token, headers: Hea
         (status = 413, description = "too large", content_type = "text/html", body = String),
         (status = 415, description = "neither a form nor JSON", content_type = "text/html", body = String),
         (status = 422, description = "neither yes nor no", content_type = "text/html", body = String),
+        (status = 429, description = "too many visits of one address", content_type = "text/html", body = String),
         (status = 503, description = "come again", content_type = "text/html", body = String),
     ),
 )]

@@ -41,6 +41,7 @@ pub(super) struct CodeForm {
     responses(
         (status = 200, description = "the page with the code", content_type = "text/html", body = String),
         (status = 404, description = "unknown or expired", content_type = "text/html", body = String),
+        (status = 429, description = "too many visits of one address", content_type = "text/html", body = String),
         (status = 503, description = "come again", content_type = "text/html", body = String),
     ),
 )]
@@ -69,6 +70,7 @@ pub(super) async fn show_code(State(app): State<App>, token: Token, headers: Hea
     responses(
         (status = 200, description = "the page", content_type = "text/html", body = String),
         (status = 404, description = "no such order, or none with a code", content_type = "text/html", body = String),
+        (status = 429, description = "too many visits of one address", content_type = "text/html", body = String),
         (status = 503, description = "come again", content_type = "text/html", body = String),
     ),
 )]
@@ -93,6 +95,7 @@ pub(super) async fn show_handover(State(app): State<App>, id: Token, headers: He
         (status = 403, description = "tried too often", content_type = "text/html", body = String),
         (status = 404, description = "no such order, or none with a code", content_type = "text/html", body = String),
         (status = 422, description = "another code, or none", content_type = "text/html", body = String),
+        (status = 429, description = "too many visits of one address", content_type = "text/html", body = String),
         (status = 503, description = "come again", content_type = "text/html", body = String),
     ),
 )]

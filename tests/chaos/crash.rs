@@ -175,7 +175,7 @@ fn role(arguments: &'static [&'static str]) -> Role {
 
 /// On a SQLite file one process does everything.
 fn on_sqlite(point: &str) {
-    crash_at(Stage::single(&["--walk-delay", "1h"]), point, vec![role(&["all"])], 0);
+    crash_at(Stage::single(&["--walk-delay", "60m"]), point, vec![role(&["all"])], 0);
 }
 
 /// On PostgreSQL and RabbitMQ the receiver and the worker are two processes; the second is killed between task and
@@ -183,7 +183,7 @@ fn on_sqlite(point: &str) {
 fn on_postgres(point: &str) {
     let victim = usize::from(point == "before-apply" || point == "before-ack");
     let roles = vec![role(&["serve"]), role(&["work"])];
-    crash_at(Stage::real(&["--walk-delay", "1h"]), point, roles, victim);
+    crash_at(Stage::real(&["--walk-delay", "60m"]), point, roles, victim);
 }
 
 macro_rules! killed {

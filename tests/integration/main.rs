@@ -2,6 +2,7 @@
 
 mod carrier;
 mod cli;
+mod edge_cases;
 mod embedded;
 mod partners;
 mod real;

@@ -53,7 +53,7 @@ class Waybill:
                 "credentials": {"key": "k", "secret": "s", "account": "a"}}
         own = {"adapter": "standard", "base_url": "http://127.0.0.1:9",
                "secrets": [{"id": "k1", "value": "whsec_" + SECRET}]}
-        (folder / "partners.yaml").write_text(json.dumps({"partners": {"uber": uber, "own": own}, "default": "uber"}))
+        (folder / "partners.yaml").write_text(json.dumps({"partners": {"uber": uber, "own": own}, "default": "own"}))
 
     def run(self, *arguments):
         ran = subprocess.run([self.program, *arguments], cwd=self.folder, env=self.env, capture_output=True, text=True)

@@ -296,4 +296,38 @@ on_both! {
         assert_eq!(known["items"][0]["repeats"], 2);
         assert_eq!(known["items"].as_array().unwrap().len(), 1);
     }
+
+    async fn the_same_callback_many_times_at_once_moves_its_order_once(world: World) {
+        let order = world.order("o-1").await;
+        let body = json!({ "type": "delivery.picked_up", "data": up(order, "N-1") }).to_string();
+        let sending = (0..16).map(|_| {
+            let (request, body) = Sent::new("one", &body).sent();
+            world.send(request, body)
+        });
+
+        let answers = futures_util::future::join_all(sending).await;
+        take(&world, "one", Sent::new("one", &body).sent()).await;
+
+        let stored = answers.iter().filter(|answered| answered.text.contains("stored")).count();
+        assert!(answers.iter().all(|answered| answered.status == StatusCode::OK));
+        assert_eq!(stored, 1, "one of them was the first");
+        assert_eq!(log(&world, order).await.iter().filter(|row| row.0 == "PARTNER_PICKED_UP").count(), 1);
+    }
+
+    async fn a_partner_that_hangs_up_and_sends_again_is_heard_once(world: World) {
+        let order = world.order("o-1").await;
+        let body = json!({ "type": "delivery.picked_up", "data": up(order, "N-1") }).to_string();
+        for patience in [0, 1, 5, 20] {
+            let (request, body) = Sent::new("one", &body).sent();
+            let patience = std::time::Duration::from_millis(patience);
+            // Whether it was answered in time is no matter.
+            let _answered = tokio::time::timeout(patience, world.send(request, body)).await;
+        }
+
+        take(&world, "one", Sent::new("one", &body).sent()).await;
+
+        let listed = world.operator_gets("/v1/callbacks").await.json();
+        assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+        assert_eq!(log(&world, order).await.iter().filter(|row| row.0 == "PARTNER_PICKED_UP").count(), 1);
+    }
 }
