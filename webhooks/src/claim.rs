@@ -33,10 +33,21 @@ pub(crate) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Over the raw body alone, and nothing shown yet. Also what a request without any claim is measured by.
+    /// Over the raw body alone, and nothing shown yet.
     pub(crate) fn of_body(body: &'a [u8]) -> Self {
         Self {
             signed: vec![Cow::Borrowed(body)],
+            ..Self::default()
+        }
+    }
+
+    /// What stands for the claim of a request that has none: as much to work over as if an id and a time were signed.
+    pub(crate) fn stand_in(body: &'a [u8]) -> Self {
+        Self {
+            signed: vec![
+                Cow::Borrowed(b"msg_000000000000000000000000000.0000000000."),
+                Cow::Borrowed(body),
+            ],
             ..Self::default()
         }
     }
@@ -77,6 +88,10 @@ impl<'a> Claim<'a> {
     fn matches<M: Mac + Clone>(&self, mut mac: M, signatures: &[Vec<u8>]) -> bool {
         for part in &self.signed {
             mac.update(part);
+        }
+        // Where nothing was shown the work is done all the same: else its time would tell.
+        if signatures.is_empty() {
+            std::hint::black_box(mac.clone().verify_slice(&[0; 32]).is_ok());
         }
         signatures.iter().fold(false, |found, signature| {
             mac.clone().verify_slice(signature).is_ok() | found

@@ -285,7 +285,7 @@ impl PartnerKeys {
         }
         let (claim, rejection) = match read {
             Ok(claim) => (claim, None),
-            Err(rejection) => (Claim::of_body(request.body), Some(rejection)),
+            Err(rejection) => (Claim::stand_in(request.body), Some(rejection)),
         };
         let key = table.find_key(&claim, trust);
 

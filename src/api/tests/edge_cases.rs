@@ -150,10 +150,11 @@ on_both! {
         for round in 0..5 {
             let order = world.order(&format!("o-{round}")).await;
             let cancelled = json!({ "cancel_reason": "CUSTOMER_REQUEST" });
+            let event = format!("up-{round}");
 
             let (cancel, pick_up) = tokio::join!(
                 world.report(Role::Operator, "ada", order, "CANCELLED", cancelled),
-                tell(&world, &format!("up-{round}"), "delivery.picked_up", up(order, &format!("N-{round}"))),
+                tell(&world, &event, "delivery.picked_up", up(order, &format!("N-{round}"))),
             );
 
             let state = world.state(order).await;
