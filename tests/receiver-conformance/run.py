@@ -225,9 +225,9 @@ def scenarios(order, event):
                [answered(**no), *nothing(order, event)], {})
     yield ("SCN-009", "wrong-key-signature", mutated({"type": "wrong-signing-key-v1", "context": "another"}),
            [answered(**no), *nothing(order, event)], {})
-    yield ("SCN-010", "stale-timestamp", [deliver(signer="own", mutations=[
+    yield ("SCN-010", "stale-timestamp", [{"wait": "2h"}, deliver(signer="own", mutations=[
                {"type": "stale-signature-timestamp-v1", "age": "1h"}])],
-           [answered(**no), *nothing(order, event)], {"path": "own"})
+           [answered(**no), *nothing(order, event)], {"path": "own", "scale": "0.001"})
     yield ("SCN-011", "alter-after-signing", mutated({"type": "alter-after-signing-v1", "offset": 20, "xor": 1}),
            [answered(**no), *nothing(order, event)], {})
     yield ("SCN-012", "malformed-body-and-content-type (content type)",
@@ -241,8 +241,7 @@ def scenarios(order, event):
            [answered(**ok), *applied(order, event)], {})
     for point in ["before-commit", "after-store", "before-answer"]:
         yield ("SCN-015", f"partial-processing (killed {point})",
-               [deliver(retry=late(retry_on=["connection_failed", "timed_out"])), {"wait": "5s"}, deliver()],
-               [answered(mode="last-terminal", **ok), *applied(order, event)], {"crash": point})
+               [deliver()], [answered(**ok), *applied(order, event)], {"crash": point})
     yield "SCN-016", "redaction-canary", [deliver()], [answered(**ok), *applied(order, event)], {"canary": True}
 
 
@@ -267,7 +266,7 @@ def configuration(waybill, observer, folder, name, steps, assertions, more):
         "lifecycles": {"waybill": {
             "enabled": True, "stop_argv": python, "start_argv": python, "restart_argv": python, "working_directory": ".",
             "environment_allowlist": [], "timeout": "120s", "readiness_observer": "api"}},
-        "clock": {"mode": "real"},
+        "clock": {"mode": "scaled", "scale": more["scale"]} if "scale" in more else {"mode": "real"},
         "limits": {"max_events": 100, "max_attempts": 500, "max_concurrency": 16, "max_request_bytes": 1048576,
                    "max_response_capture_bytes": 65536},
         "scenarios": [{"id": "scenario", "events": events, "steps": steps, "assertions": assertions}],
@@ -294,9 +293,15 @@ def run(waybill, observer, suite, folder, scenario):
     number, name, steps, assertions, more = scenario
     crashed = threading.Event()
     if more.get("crash"):
+        # Nobody knows what became of a request whose receiver died: the suite calls that run ambiguous and evaluates
+        # nothing. Judged is the partner's next attempt.
         waybill.stop()
         waybill.start(more["crash"])
         threading.Thread(target=revive, args=(waybill, crashed), daemon=True).start()
+        verdict, text = run(waybill, observer, suite, folder, (number, name, steps, assertions, {}))
+        wait("it was killed and is there again", crashed.is_set)
+        if not verdict.startswith("0 of"):
+            return f"it was not killed: {verdict}", text
     if more.get("down_at_first"):
         waybill.stop()
         threading.Timer(4, waybill.start).start()
@@ -304,8 +309,6 @@ def run(waybill, observer, suite, folder, scenario):
     (folder / "config.yaml").write_text(json.dumps(config))
     env = dict(os.environ, SUITE_SECRET=SECRET, SUITE_OWN_SECRET="whsec_" + SECRET, SUITE_TOKEN=TOKEN)
     ran = subprocess.run([suite, "run", "--config", "config.yaml"], cwd=folder, env=env, capture_output=True, text=True)
-    if more.get("crash"):
-        wait("it was killed and is there again", crashed.is_set)
     text = ran.stdout + ran.stderr
     said = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
     if "Run directory" not in said:

@@ -63,10 +63,9 @@ fn superiority(first: &[Duration], second: &[Duration]) -> f64 {
 
 #[tokio::test]
 async fn the_time_of_a_refusal_does_not_tell_its_cause() {
-    let rounds = if std::env::var_os("WAYBILL_TEST_LONG").is_some() {
-        5000
-    } else {
-        2000
+    let rounds = match std::env::var_os("WAYBILL_TEST_LONG") {
+        Some(_) => 5000,
+        None => 400,
     };
     let router = receiver(&FakeInbox::answering(Ok(Stored::New)));
     let mut times = vec![Vec::with_capacity(rounds); CAUSES.len()];
