@@ -105,6 +105,7 @@ async fn the_time_of_a_refusal_does_not_tell_its_cause() {
         .map(|place| (CAUSES[place].0, superiority(&times[place], &others(place))))
         .collect();
     let seen = superiority(&early, &times.concat());
+    println!("{told:.3?}, and an early refusal {seen:.3}");
     assert!(seen < 0.5 - TELLING, "an early refusal has to be seen: {seen:.3}");
     let telling: Vec<_> = told.iter().filter(|(_, more)| (more - 0.5).abs() > TELLING).collect();
     assert!(telling.is_empty(), "the time tells: {told:.3?}");
