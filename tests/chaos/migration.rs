@@ -26,7 +26,7 @@ fn a_migration_killed_in_the_middle_goes_on_from_there_and_no_order_is_lost_or_m
     let (live, per_second, patience) = if std::env::var_os("WAYBILL_TEST_LONG").is_some() {
         (100_000, "1000", Duration::from_secs(7200))
     } else {
-        (600, "60", Duration::from_secs(420))
+        (300, "40", Duration::from_secs(420))
     };
     let mut stage = Stage::real(&["--walk-delay", "2s", "--fail", "0.02", "--seed", "7"]);
     stage.write("graphs.yaml", &two_versions());
