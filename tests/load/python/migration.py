@@ -69,15 +69,13 @@ class Traffic:
             headers = {
                 "Authorization": f"Bearer {self.token}", "Content-Type": "application/json", "Idempotency-Key": f'"{order}"',
             }
-            connection.request("POST", f"/v1/delivery-orders/{order}/events", body, headers)
-            answer = connection.getresponse()
-            text = answer.read()
+            status, text = ask(connection, f"/v1/delivery-orders/{order}/events", body, headers)
             with self.lock:
                 self.times.append(time.monotonic() - at)
-                if answer.status == 200:
+                if status == 200:
                     self.reported += 1
                 else:
-                    self.refused.append(f"{answer.status} {text[:200]!r}")
+                    self.refused.append(f"{status} {text[:200]!r}")
 
     def take(self):
         """The times since the last look, in milliseconds, sorted."""
@@ -89,6 +87,19 @@ class Traffic:
         self.stopping.set()
         for thread in self.threads:
             thread.join()
+
+
+def ask(connection, path, body, headers):
+    """Posts, once more where the connection was closed while nobody needed it: the key makes twice once."""
+    for last in (False, True):
+        try:
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            if last:
+                return 0, repr(error)
 
 
 def percentile(times, share):
