@@ -1,6 +1,7 @@
 //! The arguments of a call as a Python function would take them, and Python's arithmetic on them.
 
 use serde_json::{Map, Value, json};
+use waybill_tasks::celery::protocol::plain;
 use waybill_tasks::celery::registry::{Call, Exception, TaskError};
 
 /// Arguments by name.
@@ -46,9 +47,11 @@ impl Given {
         self.0.get(name).cloned().unwrap_or_default()
     }
 
-    /// Text; anything else as JSON.
+    /// Text, or bytes that are text; anything else as JSON.
     pub(crate) fn text(&self, name: &str) -> String {
-        match self.value(name) {
+        let mut value = self.value(name);
+        plain(&mut value);
+        match value {
             Value::String(text) => text,
             other => other.to_string(),
         }

@@ -32,6 +32,8 @@ pub(crate) struct Cluster {
     backend: String,
     traces: String,
     events: bool,
+    /// The interpreter with the stock Celery that is on the other side.
+    stock: PathBuf,
     database: Database,
     _host: VirtualHost,
     folder: TempDir,
@@ -41,6 +43,15 @@ impl Cluster {
     /// Both of them at work.
     pub(crate) fn of_both(backend: Backend) -> Self {
         let mut cluster = Self::of_ours(backend, "ours", CONCURRENCY);
+        cluster.employ_python();
+        cluster
+    }
+
+    /// Both of them, with another version of Celery on the other side.
+    pub(crate) fn of_both_with(backend: Backend, stock: PathBuf) -> Self {
+        let mut cluster = Self::vacant(backend, &["ours", "python"]);
+        cluster.stock = stock;
+        cluster.employ_ours("ours", CONCURRENCY);
         cluster.employ_python();
         cluster
     }
@@ -91,6 +102,7 @@ impl Cluster {
             backend,
             traces,
             events: true,
+            stock: service("WAYBILL_TEST_PYTHON").into(),
             database,
             _host: host,
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -129,7 +141,7 @@ impl Cluster {
     }
 
     fn employ_python(&mut self) {
-        let mut command = Command::new(service("WAYBILL_TEST_PYTHON"));
+        let mut command = Command::new(&self.stock);
         command.args([
             "-B",
             "-m",
@@ -200,7 +212,7 @@ impl Cluster {
     }
 
     fn python(&self, program: &str, arguments: &[&str]) -> Ran {
-        let mut command = Command::new(service("WAYBILL_TEST_PYTHON"));
+        let mut command = Command::new(&self.stock);
         command
             .arg("-B")
             .arg(repository(program))
@@ -224,4 +236,22 @@ pub(crate) fn worker() -> PathBuf {
         worker.display()
     );
     worker
+}
+
+/// A Python with the packages of a file in `tests/services`, made once and kept in the target folder.
+pub(crate) fn venv(name: &str) -> PathBuf {
+    let venv = target().join(name);
+    let mut command = Command::new(repository("tests/services/venv"));
+    command
+        .arg(&venv)
+        .arg(repository(&format!("tests/services/{name}.txt")));
+    let told = ran(command.output().expect("a shell"));
+    assert_eq!(told.code, 0, "{}", told.err);
+    venv.join("bin/python")
+}
+
+/// The target folder.
+pub(crate) fn target() -> PathBuf {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_waybill"));
+    program.ancestors().nth(2).expect("the target folder").to_owned()
 }

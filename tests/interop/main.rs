@@ -3,6 +3,7 @@
 mod cluster;
 mod messages;
 mod peer;
+mod refused;
 mod results;
 #[path = "../support/stage.rs"]
 #[expect(dead_code, reason = "for all stories, and each folder tells only some")]

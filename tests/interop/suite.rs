@@ -1,12 +1,11 @@
 //! Celery's own integration tests, pointed at our worker. They come with Celery's source distribution, downloaded by the run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::cluster::{Backend, Cluster, OURS};
+use crate::cluster::{Backend, Cluster, OURS, target, venv};
 use crate::stage::services::OwnServices;
 use crate::stage::{ran, repository};
 
@@ -97,10 +96,10 @@ fn run(concurrency: &str, tests: &[&str], options: &[&str]) -> Vec<Outcome> {
     let services = OwnServices::start(&["redis"]);
     let redis = services.setting("WAYBILL_TEST_REDIS_URL");
     let cluster = Cluster::of_ours(Backend::At(redis.clone()), "celery", concurrency);
-    let folder = target();
-    let mut command = Command::new(python(&folder));
+    // A Python with what these tests need beside Celery.
+    let mut command = Command::new(venv("celery-suite"));
     command.arg("-B").arg(repository("tests/interop/python/suite/run.py"));
-    command.arg("--folder").arg(folder.join("celery-suite-source"));
+    command.arg("--folder").arg(target().join("celery-suite-source"));
     command.args(["--broker", cluster.broker(), "--redis", &redis, "--node", OURS]);
     command.args(options).args(tests).stderr(Stdio::piped());
     let told = ran(command.output().expect("Python runs"));
@@ -111,22 +110,4 @@ fn run(concurrency: &str, tests: &[&str], options: &[&str]) -> Vec<Outcome> {
         .collect();
     assert!(!outcomes.is_empty(), "{}\n{}", told.err, told.out);
     outcomes
-}
-
-fn target() -> PathBuf {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_waybill"));
-    program.ancestors().nth(2).expect("the target folder").to_owned()
-}
-
-/// A Python with what these tests need beside Celery.
-fn python(target: &Path) -> PathBuf {
-    let venv = target.join("celery-suite");
-    let mut command = Command::new(repository("tests/services/venv"));
-    let told = ran(command
-        .arg(&venv)
-        .arg(repository("tests/services/celery-suite.txt"))
-        .output()
-        .expect("a shell"));
-    assert_eq!(told.code, 0, "{}", told.err);
-    venv.join("bin/python")
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cluster::{Backend, Cluster, OURS, worker};
+use crate::cluster::{Backend, Cluster, OURS, venv, worker};
 
 #[test]
 fn whatever_a_stock_producer_writes_is_done_and_its_results_are_read_in_another_process() {
@@ -24,6 +24,16 @@ fn canvases_cross_from_python_to_us_and_back_with_their_errors() {
     let cluster = Cluster::of_both(Backend::Redis);
 
     cluster.prove("stories.py", &["canvas"]);
+}
+
+#[test]
+fn clients_and_workers_of_celery_5_4_send_wait_and_chain_across() {
+    Cluster::of_both_with(Backend::Redis, venv("celery-5.4")).prove("stories.py", &["older"]);
+}
+
+#[test]
+fn clients_and_workers_of_celery_5_6_send_wait_and_chain_across() {
+    Cluster::of_both_with(Backend::Redis, venv("celery-5.6")).prove("stories.py", &["older"]);
 }
 
 #[test]

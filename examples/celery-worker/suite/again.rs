@@ -1,14 +1,15 @@
 //! Tasks that are tried again, and those that the broker gets back.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use waybill_tasks::celery::registry::{Backoff, Call, Registry, Retry, TaskError, TaskOptions};
 
 use super::plain::unpickleable;
 use super::{early, expected, name, value_error};
 use crate::Lent;
-use crate::given::Given;
+use crate::given::{Given, plus};
 
 pub(super) fn register(registry: Registry<Lent>) -> Registry<Lent> {
     let by_itself = TaskOptions {
@@ -47,7 +48,46 @@ pub(super) fn register(registry: Registry<Lent>) -> Registry<Lent> {
                 .exception(unpickleable(&given))
                 .into())
         });
-    rejected(once(registry))
+    rejected(once(changing(registry)))
+}
+
+/// Those that come for the second time with other arguments.
+fn changing(registry: Registry<Lent>) -> Registry<Lent> {
+    let options = |positional| TaskOptions {
+        max_retries: Some(1),
+        positional,
+        ..early()
+    };
+    registry
+        .function(
+            name("retry_with_args_after_kwargs"),
+            options(&["foo", "bar", "label"]),
+            async |call: Call<Lent>| {
+                let given = Given::of(&call, &["foo", "bar"], &["label"])?;
+                let (foo, bar) = (given.value("foo"), given.value("bar"));
+                if call.request.retries == 0 {
+                    let more = [plus(&foo, &json!(1))?, plus(&bar, &json!(1))?];
+                    return Err(Retry::default().args(more).countdown(Duration::ZERO).into());
+                }
+                Ok(
+                    json!({"foo": foo, "bar": bar, "label": given.value("label"), "retries": call.request.retries,
+                    "is_eager": false}),
+                )
+            },
+        )
+        .function(
+            name("retry_with_kwargs_after_args"),
+            options(&["foo", "bar"]),
+            async |call: Call<Lent>| {
+                let given = Given::of(&call, &["foo", "bar"], &[])?;
+                let (foo, bar) = (given.value("foo"), given.value("bar"));
+                if call.request.retries == 0 {
+                    let more = Map::from_iter([("foo".to_owned(), plus(&foo, &json!(1))?)]);
+                    return Err(Retry::default().kwargs(more).countdown(Duration::ZERO).into());
+                }
+                Ok(json!({"foo": foo, "bar": bar, "retries": call.request.retries, "is_eager": false}))
+            },
+        )
 }
 
 /// Those that say something of themselves when they come for the second time.
@@ -103,21 +143,30 @@ fn rejected(registry: Registry<Lent>) -> Registry<Lent> {
         .function(
             name("reject_then_succeed"),
             TaskOptions::default(),
+            async |call: Call<Lent>| match came_before(&call) {
+                true => Ok(json!("second-pass")),
+                false => Err(reject(true)),
+            },
+        )
+        .function(
+            name("store_success_then_reject"),
+            TaskOptions::default(),
             async |call: Call<Lent>| {
-                let seen = call
-                    .context
-                    .seen
-                    .lock()
-                    .map(|mut seen| !seen.insert(call.request.id.clone()));
-                match seen {
-                    Ok(true) => Ok(json!("second-pass")),
-                    _ => Err(reject(true)),
+                if came_before(&call) {
+                    return Ok(json!("dedup-pass"));
                 }
+                call.scope.update_state("SUCCESS", json!("first-pass")).await?;
+                Err(reject(true))
             },
         )
         .function(name("reject_without_requeue"), early(), async |_: Call<Lent>| {
             Err(reject(false))
         })
+}
+
+fn came_before(call: &Call<Lent>) -> bool {
+    let mut seen = call.context.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    !seen.insert(call.request.id.clone())
 }
 
 fn reject(requeue: bool) -> TaskError {

@@ -223,6 +223,25 @@ fn about_itself(registry: Registry<Lent>) -> Registry<Lent> {
                 Ok(json!({"time_limit": limit.hard.unwrap_or(60.0), "soft_time_limit": limit.soft.unwrap_or(45.0)}))
             },
         )
+        .function(name("return_priority"), early(), async |call: Call<Lent>| {
+            let priority = call
+                .request
+                .priority
+                .map_or("None".to_owned(), |level| level.to_string());
+            Ok(json!(format!("Priority: {priority}")))
+        })
+        .function(name("return_properties"), early(), async |call: Call<Lent>| {
+            serde_json::to_value(&call.request.properties).map_err(TaskError::failed)
+        })
+        .function(
+            name("soft_time_limit_must_exceed_time_limit"),
+            TaskOptions {
+                time_limit: Some(std::time::Duration::from_secs(1)),
+                soft_time_limit: Some(std::time::Duration::from_secs(2)),
+                ..early()
+            },
+            async |_: Call<Lent>| Ok(Value::Null),
+        )
         .function(name("replaced_with_me"), early(), async |_: Call<Lent>| Ok(json!(true)))
 }
 

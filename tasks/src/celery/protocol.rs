@@ -17,7 +17,7 @@ mod yaml;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::message::{HeaderValue, Headers};
+use super::message::{HeaderValue, Headers, Properties};
 
 pub use accept::Accept;
 pub use compression::Compression;
@@ -83,6 +83,8 @@ pub struct Request {
     pub reply_to: Option<String>,
     /// What the sender finds its result by.
     pub correlation_id: Option<String>,
+    /// All of the message's AMQP properties, for what Celery has no use for, such as `app_id`.
+    pub properties: Properties,
     /// Every header without a field of its own here, such as `traceparent`, `periodic_task_name` or `x-death`.
     pub headers: Headers,
 }

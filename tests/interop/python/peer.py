@@ -136,7 +136,7 @@ def get(arguments):
                 continue
             body = message.body if isinstance(message.body, bytes) else message.body.encode()
             show({
-                "properties": message.properties, "headers": message.headers, "redelivered": message.delivery_info["redelivered"],
+                "properties": {name: value for name, value in message.properties.items() if name != "application_headers"}, "headers": message.headers, "redelivered": message.delivery_info["redelivered"],
                 "exchange": message.delivery_info["exchange"], "routing_key": message.delivery_info["routing_key"],
                 "body": body.decode(errors="replace"), "base64": base64.b64encode(body).decode(),
             })

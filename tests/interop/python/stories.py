@@ -14,6 +14,7 @@ import sys
 import time
 import uuid
 
+import celery
 import redis
 from celery import Celery, chain, chord, group
 from celery.canvas import chunks, xmap, xstarmap
@@ -218,6 +219,33 @@ def noted(app, key):
     return app.traces.llen(key)
 
 
+# Clients and workers of an older version: they send, wait, and chain across.
+
+def older(app, _):
+    def on(queue, name, *args, **kwargs):
+        return app.signature(f"interop.{name}", args=args, kwargs=kwargs, options={"queue": queue})
+
+    def add(queue, *args):
+        return on(queue, "add", *args)
+
+    print(f"Celery {celery.__version__}")
+    check("a task", outcome(add(OURS, 2, 3).apply_async()), 5)
+    check("with a countdown, an expiry and a limit", outcome(on(OURS, "identity", "x").apply_async(countdown=1, expires=60, time_limit=30)), "x")
+    check("its exception", outcome(on(OURS, "fail", "boom").apply_async()), ("ValueError", "boom"))
+    check("a retried task", outcome(on(OURS, "retry_once").apply_async()), 1)
+    for first, second, names in ((OURS, PYTHON, "ours to Python"), (PYTHON, OURS, "Python to ours")):
+        check(f"a chain from {names}", outcome(chain(add(first, 1, 1), add(second, 2), add(first, 3)).apply_async()), 7)
+        header = [add(first, 1, 1), add(second, 2, 2), add(first, 3, 3), add(second, 4, 4)]
+        check(f"a chord with half its header here, {names}", outcome(chord(header, on(second, "total")).apply_async()), 20)
+        failing = chord([add(first, 1, 1), on(second, "fail", "boom")], on(first, "total")).apply_async()
+        check(f"a failure in a header, {names}", outcome(app.AsyncResult(failing.id))[0], "ChordError")
+        key = f"errors-{uuid.uuid4()}"
+        outcome(on(first, "fail", "boom").on_error(on(second, "note_error", key)).apply_async())
+        check(f"link_error, {names}", wait_until(lambda: noted(app, key)), 1)
+    answers = app.control.inspect(timeout=2).ping() or {}
+    check("both answer", sorted(answer["ok"] for answer in answers.values()), ["pong", "pong"])
+
+
 # Revocation of a task that waits, of one that is scheduled, of one that runs.
 
 def revoke(app, arguments):
@@ -252,7 +280,7 @@ def main():
     parser.add_argument("--backend", required=True)
     parser.add_argument("--traces", required=True, help="the Redis in which tasks say that they have run")
     parser.add_argument("--concurrency", type=int, default=2)
-    parser.add_argument("story", choices=("producers", "results", "canvas", "revoke"))
+    parser.add_argument("story", choices=("producers", "results", "canvas", "older", "revoke"))
     arguments = parser.parse_args()
     globals()[arguments.story](application(arguments), arguments)
     assert checked, "a story checks something"

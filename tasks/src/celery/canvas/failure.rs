@@ -1,5 +1,7 @@
 //! A task has failed: who is called, and who need not wait any longer.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tracing::warn;
@@ -15,6 +17,15 @@ use crate::celery::results::rpc::ReplyAddress;
 use crate::celery::results::{ChordPart, ChordRun, Exception, State, TaskResult};
 use crate::celery::transport::Routing;
 
+/// Why what is in a signature will never run.
+struct Loss<'a> {
+    exception: &'a Exception,
+    state: State,
+    lineage: &'a Lineage,
+    /// What was sent because of it, by the id of the task that will not run: its children.
+    sent: BTreeMap<String, Vec<Value>>,
+}
+
 impl Canvas {
     /// A task has raised or was revoked: the rest of its chain fails with it, and its error callbacks are sent. Only errors that
     /// pass come back; the message must come again then.
@@ -24,80 +35,72 @@ impl Canvas {
 
     async fn go_on_failed(&self, request: &Request, exception: &Exception, state: State) -> Result<(), CanvasError> {
         let lineage = Lineage::of(request);
-        self.fail_rest(&request.embed.chain, exception, &state, &lineage)
-            .await?;
-        if state != State::Failure {
-            return Ok(());
+        let sends_errbacks = state == State::Failure;
+        let loss = Loss {
+            exception,
+            state,
+            lineage: &lineage,
+            sent: BTreeMap::new(),
+        };
+        self.fail_rest(&request.embed.chain, &loss).await?;
+        if sends_errbacks {
+            let errbacks = listed(Some(&request.embed.errbacks));
+            let ids = Ids::following(request, "link_error");
+            self.call_errbacks(&errbacks, &request.id, ids, lineage).await?;
         }
-        let errbacks = listed(Some(&request.embed.errbacks));
-        let ids = Ids::following(request, "link_error");
-        self.call_errbacks(&errbacks, &request.id, ids, lineage).await
+        Ok(())
     }
 
     /// Sends error callbacks with the id of the task that failed: only Python's own worker could call them with an exception.
+    /// Answers the task's children that they are.
     async fn call_errbacks(
         &self,
         errbacks: &[Value],
         task_id: &str,
         ids: Ids,
         lineage: Lineage,
-    ) -> Result<(), CanvasError> {
+    ) -> Result<Vec<Value>, CanvasError> {
         if errbacks.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let errbacks = errbacks.iter().map(Sig::read).collect::<Result<_, _>>()?;
         let mut planner = self.planner(lineage, ids, ChordRun::Once);
         planner.apply(Sig::of(Shape::Group(errbacks)), With::args(vec![task_id.into()]))?;
-        self.carry_out(planner.acts).await
+        let children = std::mem::take(&mut planner.trail);
+        self.carry_out(planner.acts).await?;
+        Ok(children)
     }
 
     /// The steps of a chain that will never run.
-    async fn fail_rest(
-        &self,
-        chain: &Value,
-        exception: &Exception,
-        state: &State,
-        lineage: &Lineage,
-    ) -> Result<(), CanvasError> {
+    async fn fail_rest(&self, chain: &Value, loss: &Loss<'_>) -> Result<(), CanvasError> {
         for step in listed(Some(chain)).iter().rev() {
-            self.fail_sig(&Sig::read(step)?, exception, state, lineage).await?;
+            self.fail_sig(&Sig::read(step)?, loss).await?;
         }
         Ok(())
     }
 
     /// Everything in a signature that somebody may wait for.
-    fn fail_sig<'a>(
-        &'a self,
-        sig: &'a Sig,
-        exception: &'a Exception,
-        state: &'a State,
-        lineage: &'a Lineage,
-    ) -> BoxFuture<'a, Result<(), CanvasError>> {
+    fn fail_sig<'a>(&'a self, sig: &'a Sig, loss: &'a Loss<'_>) -> BoxFuture<'a, Result<(), CanvasError>> {
         Box::pin(async move {
             let parts = match &sig.shape {
-                Shape::Task(_) => return self.fail_task(sig, exception, state, lineage).await,
+                Shape::Task(_) => return self.fail_task(sig, loss).await,
                 Shape::Chain(steps) => steps.as_slice(),
                 Shape::Group(members) => members.as_slice(),
                 Shape::Chord { body, .. } => std::slice::from_ref(&**body),
             };
             for part in parts {
-                self.fail_sig(part, exception, state, lineage).await?;
+                self.fail_sig(part, loss).await?;
             }
             Ok(())
         })
     }
 
-    async fn fail_task(
-        &self,
-        sig: &Sig,
-        exception: &Exception,
-        state: &State,
-        lineage: &Lineage,
-    ) -> Result<(), CanvasError> {
+    async fn fail_task(&self, sig: &Sig, loss: &Loss<'_>) -> Result<(), CanvasError> {
         let Some(id) = sig.id() else {
             return Ok(());
         };
-        let mut result = TaskResult::raised(id, state.clone(), exception, (self.clock)());
+        let mut result = TaskResult::raised(id, loss.state.clone(), loss.exception, (self.clock)())
+            .with_children(loss.sent.get(id).cloned().unwrap_or_default());
         result.group_id = sig.text("group_id").map(str::to_owned);
         if let Some(backend) = &self.backend {
             backend.store(&result).await?;
@@ -120,7 +123,7 @@ impl Canvas {
             state: result.state,
             result: result.result,
         };
-        self.part_ended(part, body.clone(), lineage.clone()).await
+        self.part_ended(part, body.clone(), loss.lineage.clone()).await
     }
 
     /// A chord whose body will never run: the body fails, its error callbacks are sent, and what was to follow it fails too.
@@ -138,17 +141,29 @@ impl Canvas {
             Shape::Group(_) => &*failed.cause,
             _ => &chord_error,
         };
+        let mut sent = BTreeMap::new();
         for (place, (task_id, errbacks)) in waiting(body).into_iter().enumerate() {
             let lineage = Lineage {
                 parent_id: Some(task_id.clone()),
                 ..lineage.clone()
             };
             let ids = Ids::of(&format!("chord/{group_id}/link_error/{place}"));
-            self.call_errbacks(&errbacks, &task_id, ids, lineage).await?;
+            let children = self.call_errbacks(&errbacks, &task_id, ids, lineage).await?;
+            sent.insert(task_id, children);
         }
-        self.fail_sig(body, exception, &State::Failure, &lineage).await?;
+        let loss = Loss {
+            exception,
+            state: State::Failure,
+            lineage: &lineage,
+            sent,
+        };
+        self.fail_sig(body, &loss).await?;
         let rest = body.options.get("chain").cloned().unwrap_or_default();
-        self.fail_rest(&rest, &chord_error, &State::Failure, &lineage).await
+        let loss = Loss {
+            exception: &chord_error,
+            ..loss
+        };
+        self.fail_rest(&rest, &loss).await
     }
 }
 

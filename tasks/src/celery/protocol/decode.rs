@@ -182,6 +182,7 @@ fn with_headers(
         priority: message.properties.priority,
         reply_to: message.properties.reply_to.clone(),
         correlation_id: message.properties.correlation_id.clone(),
+        properties: message.properties.clone(),
         headers: others(&message.headers),
     })
 }

@@ -63,6 +63,7 @@ fn whole(message: &Message, fields: Map<String, Value>) -> Result<Request, Malfo
         priority: message.properties.priority,
         reply_to: message.properties.reply_to.clone(),
         correlation_id: message.properties.correlation_id.clone(),
+        properties: message.properties.clone(),
         headers: message.headers.clone(),
     })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::celery::protocol::python_repr;
 
@@ -127,6 +127,10 @@ pub struct Retry {
     pub tries: Tries,
     /// What the sender gets when that was too often; without one it is `MaxRetriesExceededError`.
     pub exception: Option<Box<Exception>>,
+    /// Other positional arguments than the message has.
+    pub args: Option<Vec<Value>>,
+    /// The same for keyword arguments.
+    pub kwargs: Option<Map<String, Value>>,
 }
 
 impl Default for Retry {
@@ -135,6 +139,8 @@ impl Default for Retry {
             again: Again::Backoff,
             tries: Tries::OfTask,
             exception: None,
+            args: None,
+            kwargs: None,
         }
     }
 }
@@ -155,6 +161,19 @@ impl Retry {
     /// So often at most.
     pub fn max_retries(mut self, most: u32) -> Self {
         self.tries = Tries::AtMost(most);
+        self
+    }
+
+    /// With these positional arguments. Of the keyword arguments those stay that they do not take the place of, as
+    /// [`TaskOptions::positional`](super::TaskOptions::positional) has their names.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<Value>>) -> Self {
+        self.args = Some(args.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// With these keyword arguments. Positional arguments stay, and one of them that is named here has the new value.
+    pub fn kwargs(mut self, kwargs: Map<String, Value>) -> Self {
+        self.kwargs = Some(kwargs);
         self
     }
 
@@ -215,6 +234,7 @@ impl TaskError {
             again: Again::In(after),
             tries: Tries::Unlimited,
             exception: Some(Box::new(Exception::builtin("RuntimeError", cause.to_string()))),
+            ..Retry::default()
         })
     }
 }

@@ -191,7 +191,8 @@ impl<C: Send + Sync + 'static> Worker<C> {
             Again::In(after) => now + wait(after),
             Again::Backoff => now + wait(job.entry.options.retry.wait(request.retries)),
         };
-        let message = requeued::retried(job.delivery, request, until);
+        let arguments = requeued::Arguments::of(retry, request, job.entry.options.positional);
+        let message = requeued::retried(job.delivery, request, until, arguments);
         self.keeper.park(&message, until).await?;
         info!(task.id = %request.id, task.name = %request.task, retries = request.retries + 1, "task {} is tried again at {until}", request.id);
         let seconds = (until - now).num_seconds();

@@ -42,7 +42,7 @@ pub(super) async fn unlock<C>(canvas: &Canvas, call: &Call<C>) -> Result<Value, 
     Err(TaskError::Retry(Retry {
         again: Again::In(interval(call)),
         tries: Tries::Unlimited,
-        exception: None,
+        ..Retry::default()
     }))
 }
 

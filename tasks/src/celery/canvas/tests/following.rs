@@ -217,7 +217,10 @@ async fn a_part_that_fails_fails_the_body_and_what_follows_it() {
         format!("abandon {gid}"),
     ];
     assert_eq!(world.happened(), expected);
-    let error = world.results.lock().unwrap()["the-body"].exception().unwrap();
+    let body = world.results.lock().unwrap()["the-body"].clone();
+    // What was called because of it is its child: who knows the body finds the error callback, and its result.
+    assert_eq!(body.children[0][1], json!([[[sent[0][1], null], null]]));
+    let error = body.exception().unwrap();
     assert_eq!(
         error.to_json(),
         json!({"exc_type": "ChordError", "exc_module": "celery.exceptions",

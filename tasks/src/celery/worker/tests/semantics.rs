@@ -91,6 +91,56 @@ async fn a_retry_waits_as_its_task_says_and_ends_when_it_was_too_often() {
 }
 
 #[tokio::test]
+async fn a_retry_with_other_arguments_gives_each_of_them_once() {
+    let object = |value: Value| value.as_object().unwrap().clone();
+    let (given, all) = (json!({"foo": 1, "bar": 2, "label": "kept"}), Retry::default());
+    for (sent, ask, args, kwargs) in [
+        (
+            t().kwargs(&given),
+            all.clone().args([2, 3]),
+            json!([2, 3]),
+            json!({"label": "kept"}),
+        ),
+        (
+            t().args(vec![json!(1), json!(2)]),
+            all.clone().kwargs(object(json!({"foo": 2, "label": "new"}))),
+            json!([2, 2]),
+            json!({"label": "new"}),
+        ),
+        (
+            t().args(vec![json!(1)]).kwargs(&json!({"bar": 2})),
+            all.clone().args([5]).kwargs(object(json!({"bar": 6}))),
+            json!([5]),
+            json!({"bar": 6}),
+        ),
+    ] {
+        let world = Arc::new(World::default());
+        let options = TaskOptions {
+            positional: &["foo", "bar", "label"],
+            ..TaskOptions::default()
+        };
+        let worker = worker(&world, options, move |_| {
+            let ask = ask.clone();
+            async move { Err(ask.into()) }
+        });
+        let mut sent = delivery(sent);
+        sent.message.body = String::from_utf8(sent.message.body)
+            .unwrap()
+            .replace("\"chain\":null", "\"chain\":[{\"task\":\"next\"}]")
+            .into_bytes();
+
+        worker.handle(sent).await;
+
+        let parked = world.parked.lock().unwrap().remove(0).0;
+        let again = Request::decode(&parked.message).unwrap();
+        assert_eq!((json!(again.args), Value::Object(again.kwargs)), (args, kwargs));
+        assert_eq!(again.embed.chain[0]["task"], "next");
+        let first = again.args[0].to_string();
+        assert!(again.argsrepr.unwrap().starts_with(&format!("({first},")));
+    }
+}
+
+#[tokio::test]
 async fn failures_that_a_task_names_are_retried_by_themselves() {
     let options = TaskOptions {
         autoretry: Some(|exception| exception.exc_type == "OSError"),
