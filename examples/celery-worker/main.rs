@@ -26,6 +26,7 @@ use waybill_tasks::celery::canvas::Canvas;
 use waybill_tasks::celery::consumers::Consumers;
 use waybill_tasks::celery::control::{BrokerFacts, Facts, Panel, Pidbox, TaskFacts};
 use waybill_tasks::celery::events::{EventSender, Software};
+use waybill_tasks::celery::protocol::Accept;
 use waybill_tasks::celery::registry::Registry;
 use waybill_tasks::celery::results::ResultBackend;
 use waybill_tasks::celery::results::redis::RedisBackend;
@@ -59,9 +60,22 @@ struct Options {
     concurrency: usize,
     #[arg(long, default_value_t = 4)]
     prefetch_multiplier: u16,
+    /// What is read beside JSON: yaml, msgpack
+    #[arg(long, value_delimiter = ',')]
+    accept_content: Vec<String>,
     /// Sends events about tasks
     #[arg(short = 'E', long)]
     task_events: bool,
+}
+
+impl Options {
+    fn accepts(&self) -> Accept {
+        let has = |name: &str| self.accept_content.iter().any(|accepted| accepted == name);
+        Accept {
+            yaml: has("yaml"),
+            msgpack: has("msgpack"),
+        }
+    }
 }
 
 /// What tasks are lent.
@@ -97,7 +111,8 @@ async fn main() -> Result<()> {
     let mut worker = Worker::new(registry, amqp.clone(), Arc::new(keeping.engine.clone()))
         .with_canvas(Arc::new(canvas))
         .with_events(events.clone())
-        .with_state(state.clone());
+        .with_state(state.clone())
+        .accepting(options.accepts());
     let mut panel = Panel::new(state.clone(), facts, Arc::new(keeping.engine.clone())).with_events(events);
     if let Some(backend) = backend {
         worker = worker.with_results(backend.clone());
@@ -142,7 +157,7 @@ fn backend(url: &str) -> Result<Arc<dyn ResultBackend>> {
 
 fn facts(options: &Options, broker: &SecretString, registry: &Registry<Lent>) -> Result<Facts> {
     let settings = serde_json::json!({
-        "result_backend": options.result_backend, "task_default_queue": options.queues[0], "accept_content": ["json"],
+        "result_backend": options.result_backend, "task_default_queue": options.queues[0], "accept_content": options.accepts().names(),
         "worker_concurrency": options.concurrency, "worker_send_task_events": options.task_events,
     });
     Ok(Facts {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use waybill_tasks::celery::protocol::Accept;
+
 /// What is in hand at once: enough for one commit to serve many, and few enough to be handed out again without harm.
 const CONCURRENCY: usize = 64;
 
@@ -18,6 +20,8 @@ pub struct Node {
     pub autoscale: Option<(usize, usize)>,
     /// How many messages are in hand for each task that may run.
     pub prefetch_multiplier: u16,
+    /// What a task's arguments may be written in, beside JSON.
+    pub accept: Accept,
     /// Task queues beside our own.
     pub queues: Vec<String>,
     /// Tells what happens to tasks.
@@ -39,6 +43,7 @@ impl Default for Node {
             concurrency: CONCURRENCY,
             autoscale: None,
             prefetch_multiplier: 1,
+            accept: Accept::default(),
             queues: Vec::new(),
             task_events: false,
             heartbeat: true,

@@ -92,7 +92,8 @@ fn consume_tasks(
     let store = app.engine.store().clone();
     let worker = Worker::new(registry, app.transport.clone(), Arc::new(app.engine.clone()))
         .with_clock(move || store.estimated_now())
-        .with_state(Arc::clone(state));
+        .with_state(Arc::clone(state))
+        .accepting(does.node.accept);
     let worker = match &managed.events {
         Some(events) => worker.with_events(events.clone()),
         None => worker,

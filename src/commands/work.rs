@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use waybill_tasks::celery::protocol::Accept;
 
 use crate::app::{Does, Node, NodeName, Work};
 
@@ -44,6 +45,9 @@ pub struct WorkOptions {
     /// How many messages are in hand for each task that may run; 0 is as many as there are.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub prefetch_multiplier: u16,
+    /// What a task's arguments may be written in. JSON always may; pickle, which is a program, never.
+    #[arg(long, value_name = "TYPE", value_delimiter = ',', default_value = "json")]
+    pub accept_content: Vec<ContentType>,
     /// Means nothing here: tasks run in this process, which has no children to replace, and its memory does not grow with their
     /// number.
     #[arg(long, value_name = "N")]
@@ -57,6 +61,17 @@ pub struct WorkOptions {
     /// Ask a task to stop after so many seconds, unless it has a limit of its own.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub soft_time_limit: Option<Duration>,
+}
+
+/// A content type by kombu's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ContentType {
+    /// `application/json`.
+    Json,
+    /// `application/x-yaml`.
+    Yaml,
+    /// `application/x-msgpack`.
+    Msgpack,
 }
 
 /// How much is logged, in Celery's words.
@@ -111,6 +126,10 @@ impl WorkOptions {
             concurrency: self.concurrency,
             autoscale: self.autoscale.map(|(most, least)| (least, most)),
             prefetch_multiplier: self.prefetch_multiplier,
+            accept: Accept {
+                yaml: self.accept_content.contains(&ContentType::Yaml),
+                msgpack: self.accept_content.contains(&ContentType::Msgpack),
+            },
             queues: more,
             task_events: self.task_events,
             heartbeat: !self.without_heartbeat,
@@ -196,6 +215,7 @@ mod tests {
             "--without-gossip",
             "--without-heartbeat",
             "--prefetch-multiplier=4",
+            "--accept-content=json,yaml",
             "--max-tasks-per-child=100",
             "--time-limit=60",
             "--soft-time-limit",
@@ -213,6 +233,8 @@ mod tests {
             (true, false, false)
         );
         assert_eq!(does.node.prefetch_multiplier, 4);
+        assert_eq!((does.node.accept.yaml, does.node.accept.msgpack), (true, false));
+        assert!(Line::try_parse_from(["work", "--accept-content=pickle"]).is_err());
         assert_eq!(does.node.time_limit, Some(Duration::from_secs(60)));
         assert_eq!(does.node.soft_time_limit, Some(Duration::from_millis(30_500)));
     }

@@ -14,7 +14,7 @@ use crate::stage::{Ran, ran, repository};
 pub(crate) const OURS: &str = "ours@waybill";
 const PYTHON: &str = "python@waybill";
 /// As many tasks at once, on each side.
-const CONCURRENCY: &str = "2";
+const CONCURRENCY: [&str; 2] = ["-c", "2"];
 
 /// Where results are kept.
 pub(crate) enum Backend {
@@ -42,7 +42,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Both of them at work.
     pub(crate) fn of_both(backend: Backend) -> Self {
-        let mut cluster = Self::of_ours(backend, "ours", CONCURRENCY);
+        let mut cluster = Self::of_ours(backend, "ours", &CONCURRENCY);
         cluster.employ_python();
         cluster
     }
@@ -51,7 +51,7 @@ impl Cluster {
     pub(crate) fn of_both_with(backend: Backend, stock: PathBuf) -> Self {
         let mut cluster = Self::vacant(backend, &["ours", "python"]);
         cluster.stock = stock;
-        cluster.employ_ours("ours", CONCURRENCY);
+        cluster.employ_ours("ours", &CONCURRENCY);
         cluster.employ_python();
         cluster
     }
@@ -60,23 +60,24 @@ impl Cluster {
     pub(crate) fn of_both_in_silence(backend: Backend) -> Self {
         let mut cluster = Self::vacant(backend, &["ours", "python"]);
         cluster.events = false;
-        cluster.employ_ours("ours", CONCURRENCY);
+        cluster.employ_ours("ours", &CONCURRENCY);
         cluster.employ_python();
         cluster
     }
 
-    /// Ours alone, consuming that queue.
-    pub(crate) fn of_ours(backend: Backend, queue: &str, concurrency: &str) -> Self {
+    /// Ours alone, consuming that queue, with these options.
+    pub(crate) fn of_ours(backend: Backend, queue: &str, options: &[&str]) -> Self {
         let mut cluster = Self::vacant(backend, &[queue, "python"]);
-        cluster.employ_ours(queue, concurrency);
+        cluster.employ_ours(queue, options);
         cluster
     }
 
-    fn employ_ours(&mut self, queue: &str, concurrency: &str) {
+    fn employ_ours(&mut self, queue: &str, options: &[&str]) {
         let mut command = Command::new(worker());
         command
             .args(self.worker_arguments(queue))
-            .args(["-n", OURS, "-c", concurrency]);
+            .args(["-n", OURS])
+            .args(options);
         if self.events {
             command.arg("-E");
         }
@@ -143,21 +144,9 @@ impl Cluster {
     fn employ_python(&mut self) {
         let mut command = Command::new(&self.stock);
         command.args([
-            "-B",
-            "-m",
-            "celery",
-            "-A",
-            "app",
-            "worker",
-            "-l",
-            "INFO",
-            "-Q",
-            "python",
-            "-n",
-            PYTHON,
-            "-c",
-            CONCURRENCY,
+            "-B", "-m", "celery", "-A", "app", "worker", "-l", "INFO", "-Q", "python", "-n", PYTHON,
         ]);
+        command.args(CONCURRENCY);
         if self.events {
             command.arg("-E");
         }

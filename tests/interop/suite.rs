@@ -95,7 +95,7 @@ fn excuses() -> BTreeMap<&'static str, &'static str> {
 fn run(concurrency: &str, tests: &[&str], options: &[&str]) -> Vec<Outcome> {
     let services = OwnServices::start(&["redis"]);
     let redis = services.setting("WAYBILL_TEST_REDIS_URL");
-    let cluster = Cluster::of_ours(Backend::At(redis.clone()), "celery", concurrency);
+    let cluster = Cluster::of_ours(Backend::At(redis.clone()), "celery", &["-c", concurrency]);
     // A Python with what these tests need beside Celery.
     let mut command = Command::new(venv("celery-suite"));
     command.arg("-B").arg(repository("tests/interop/python/suite/run.py"));

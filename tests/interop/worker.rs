@@ -6,7 +6,8 @@ use crate::cluster::{Backend, Cluster, OURS, venv, worker};
 
 #[test]
 fn whatever_a_stock_producer_writes_is_done_and_its_results_are_read_in_another_process() {
-    let cluster = Cluster::of_ours(Backend::Redis, "ours", "2");
+    let accepting = ["-c", "2", "--accept-content", "yaml,msgpack"];
+    let cluster = Cluster::of_ours(Backend::Redis, "ours", &accepting);
 
     cluster.prove("stories.py", &["producers"]);
     cluster.prove("stories.py", &["results"]);
@@ -14,7 +15,7 @@ fn whatever_a_stock_producer_writes_is_done_and_its_results_are_read_in_another_
 
 #[test]
 fn results_are_read_from_celerys_own_tables() {
-    let cluster = Cluster::of_ours(Backend::Postgres, "ours", "2");
+    let cluster = Cluster::of_ours(Backend::Postgres, "ours", &["-c", "2"]);
 
     cluster.prove("stories.py", &["results"]);
 }
@@ -38,7 +39,7 @@ fn clients_and_workers_of_celery_5_6_send_wait_and_chain_across() {
 
 #[test]
 fn a_task_is_revoked_while_it_waits_while_it_is_scheduled_and_while_it_runs() {
-    let cluster = Cluster::of_ours(Backend::Redis, "ours", "2");
+    let cluster = Cluster::of_ours(Backend::Redis, "ours", &["-c", "2"]);
 
     cluster.prove("stories.py", &["revoke"]);
 }
@@ -52,7 +53,7 @@ fn every_command_of_remote_control_is_answered_as_python_answers_it() {
 
 #[test]
 fn stock_tools_and_flower_take_it_for_a_worker_of_their_own() {
-    let cluster = Cluster::of_ours(Backend::Redis, "ours", "2");
+    let cluster = Cluster::of_ours(Backend::Redis, "ours", &["-c", "2"]);
 
     for story in ["tools", "events", "flower"] {
         cluster.prove("watch.py", &["--node", OURS, story]);

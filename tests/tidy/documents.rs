@@ -109,6 +109,44 @@ fn every_edge_case_names_tests_that_are_there() {
 }
 
 #[test]
+fn what_is_compatible_is_shown_by_a_test_of_that_name() {
+    let page = files()
+        .iter()
+        .find(|file| file.path.ends_with("docs/celery-compatibility.md"))
+        .expect("the page");
+    let rows = page
+        .text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("| ") && !line.starts_with("| |"));
+    let shown_by: Vec<(usize, &str)> = rows
+        .filter_map(|(number, line)| Some((number, line.trim_end_matches(" |").rsplit_once(" | ")?.1)))
+        .filter(|(_, cell)| cell.contains("]("))
+        .collect();
+
+    let mut broken = Vec::new();
+    for (number, cell) in &shown_by {
+        for link in cell.split("; ") {
+            let Some((_, rest)) = link.split_once("](../") else {
+                broken.push(format!("line {}: no file in {link}", number + 1));
+                continue;
+            };
+            let (path, names) = rest.split_once(')').unwrap_or((rest, ""));
+            let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+            let names: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
+            let missing = names.iter().filter(|name| !text.contains(**name));
+            broken.extend(missing.map(|name| format!("line {}: no {name} in {path}", number + 1)));
+            if names.is_empty() {
+                broken.push(format!("line {}: {path} shows much, name what shows this", number + 1));
+            }
+        }
+    }
+
+    assert!(shown_by.len() > 50, "only {} rows are shown by anything", shown_by.len());
+    keep("a row of the compatibility page names a test that is there", broken);
+}
+
+#[test]
 fn every_task_is_documented() {
     let pages = files()
         .iter()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use waybill_tasks::celery::amqp::AmqpTransport;
 use waybill_tasks::celery::control::{BrokerFacts, Facts, Panel, Pidbox, TaskFacts};
@@ -127,7 +127,7 @@ fn shown(settings: &Settings, node: &Node) -> Map<String, Value> {
         ("worker_concurrency", node.concurrency.into()),
         ("worker_prefetch_multiplier", node.prefetch_multiplier.into()),
         ("worker_send_task_events", node.task_events.into()),
-        ("accept_content", json!(["json"])),
+        ("accept_content", node.accept.names().into()),
         ("enable_utc", true.into()),
         ("timezone", "UTC".into()),
     ];

@@ -17,6 +17,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import kombu
+from amqp.exceptions import ChannelError
 from celery import Celery
 
 from stories import OURS, check, outcome, wait_until
@@ -65,7 +67,44 @@ def tools(app, arguments):
     check("celery control with an unknown task", (code, "unknown task" in said), (0, True))
     code, said = celery(arguments, "inspect", "ping", "-d", "nobody@nowhere", "-t", "1")
     check("celery inspect of nobody", code, 69)
+    check("celery control add_consumer and cancel_consumer", moved(app, arguments), "taken, then left")
     check("celery events --dump", dumped(app, arguments), True)
+
+
+def moved(app, arguments):
+    """What becomes of tasks in a queue that the worker is told to consume, and told to consume no more."""
+    # The queue is the worker's: it makes what is missing, as a quorum queue.
+    queue = kombu.Queue("added", no_declare=True)
+    code, said = celery(arguments, "control", "add_consumer", "added", "-d", arguments.node, "-t", "5")
+    if code:
+        return code, said
+    inspect = app.control.inspect([arguments.node], timeout=3)
+
+    def names():
+        return [queue["name"] for queue in (inspect.active_queues() or {}).get(arguments.node, [])]
+
+    def consumers():
+        with app.connection_for_read() as connection:
+            return kombu.Queue("added", channel=connection.channel(), no_declare=True).queue_declare(passive=True).consumer_count
+
+    wait_until(lambda: "added" in names() and exists(consumers) == 1, 20)
+    taken = outcome(app.send_task("interop.add", args=(2, 3), queue=queue))
+    if taken != 5:
+        return taken
+    code, said = celery(arguments, "control", "cancel_consumer", "added", "-d", arguments.node, "-t", "5")
+    if code or not wait_until(lambda: "added" not in names() and exists(consumers) == 0, 20):
+        return code, said, names()
+    left = app.send_task("interop.add", args=(2, 3), queue=queue)
+    inspect.ping()
+    return "taken, then left" if left.state == "PENDING" else left.state
+
+
+def exists(count):
+    """How many consumers a queue has; nothing while there is no such queue."""
+    try:
+        return count()
+    except ChannelError:
+        return None
 
 
 def dumped(app, arguments):
@@ -217,7 +256,7 @@ def photograph(url, path):
     pathlib.Path(path).unlink(missing_ok=True)
     subprocess.run(
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--hide-scrollbars", "--window-size=1280,420", "--virtual-time-budget=8000", f"--screenshot={path}", url],
+         "--disable-sync", "--hide-scrollbars", "--window-size=1280,520", "--virtual-time-budget=8000", f"--screenshot={path}", url],
         timeout=90, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     check("a picture was taken", pathlib.Path(path).exists(), True)

@@ -27,6 +27,13 @@ enum Format {
 }
 
 impl Accept {
+    /// Kombu's names of what is read.
+    pub fn names(self) -> Vec<&'static str> {
+        let more = [(self.yaml, "yaml"), (self.msgpack, "msgpack")];
+        let more = more.into_iter().filter(|(read, _)| *read);
+        std::iter::once("json").chain(more.map(|(_, name)| name)).collect()
+    }
+
     /// The body in JSON's types.
     pub fn read(self, message: &Message) -> Result<Value, Malformed> {
         check_length(message.body.len())?;
