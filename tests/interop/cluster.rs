@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use crate::stage::clients::Clients;
 use crate::stage::process::Process;
 use crate::stage::services::{Database, VirtualHost, service};
-use crate::stage::{Ran, ran, repository};
+use crate::stage::{Ran, eventually, ran, repository};
 
 /// What our worker is called.
 pub(crate) const OURS: &str = "ours@waybill";
@@ -84,6 +86,26 @@ impl Cluster {
         let process = Process::start("ours", command, self.folder.path());
         process.wait_for("is ready");
         self.processes.push(process);
+    }
+
+    /// Starts one more worker, whatever it is; answers its place.
+    pub(crate) fn employ(&mut self, name: &str, command: Command) -> usize {
+        let process = Process::start(name, command, self.folder.path());
+        self.processes.push(process);
+        self.processes.len() - 1
+    }
+
+    /// A worker that was started.
+    pub(crate) fn process(&self, place: usize) -> &Process {
+        &self.processes[place]
+    }
+
+    /// Waits until somebody consumes that queue.
+    pub(crate) fn await_consumer(&self, queue: &str) {
+        let clients = Clients::new(Some(&self.broker));
+        eventually("a consumer", Duration::from_secs(30), || {
+            clients.queue(queue).filter(|(_, consumers)| *consumers > 0).map(drop)
+        });
     }
 
     /// Only their place, with these queues.
@@ -198,6 +220,13 @@ impl Cluster {
         ];
         all.extend(arguments);
         self.python(&format!("tests/interop/python/{program}"), &all)
+    }
+
+    /// Does one thing as a stock client.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Ran {
+        let mut whole = vec!["--broker", &self.broker, "--backend", &self.backend];
+        whole.extend(arguments);
+        self.python("tests/interop/python/peer.py", &whole)
     }
 
     fn python(&self, program: &str, arguments: &[&str]) -> Ran {

@@ -142,7 +142,11 @@ fn what_is_compatible_is_shown_by_a_test_of_that_name() {
         }
     }
 
-    assert!(shown_by.len() > 50, "only {} rows are shown by anything", shown_by.len());
+    assert!(
+        shown_by.len() > 50,
+        "only {} rows are shown by anything",
+        shown_by.len()
+    );
     keep("a row of the compatibility page names a test that is there", broken);
 }
 

@@ -60,7 +60,7 @@ pub struct Worker<C> {
 
 impl<C: Send + Sync + 'static> Worker<C> {
     /// Results go out over the transport; what cannot run now, or ever, goes to the keeper. As many tasks run at once as the
-    /// transport has in hand.
+    /// transport has in hand, and of those that are acknowledged before they run as many as the state's pool has places.
     pub fn new(registry: Registry<C>, transport: Arc<dyn Transport>, keeper: Arc<dyn Keeper>) -> Self {
         let canvas = Arc::new(Canvas::new(Arc::clone(&transport), "celery"));
         let shared = builtins::Shared::new(Arc::clone(&canvas));

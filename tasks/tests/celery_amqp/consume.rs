@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use waybill_tasks::celery::amqp::AmqpTransport;
-use waybill_tasks::celery::transport::{Handler, Queue, Routing, Transport as _, Verdict};
+use waybill_tasks::celery::transport::{Delivery, Handler, Queue, Receipt, Routing, Transport as _, Verdict};
 
 use super::publish::{message, queue};
 use crate::broker::{Queues, consumed, transport, until};
@@ -57,6 +58,43 @@ async fn no_more_than_the_prefetch_is_ever_in_hand() {
     consuming.await.unwrap();
     assert_eq!(recorder.most_in_hand.load(Ordering::SeqCst), 7);
     assert_eq!(transport.queue_exists(&name).await.unwrap().unwrap().messages, 0);
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+/// Takes each message out of its queue before it begins.
+struct Early(Recorder);
+
+#[async_trait]
+impl Handler for Early {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        self.0.handle(delivery).await
+    }
+
+    async fn handle_with(&self, delivery: Delivery, receipt: &Receipt) -> Verdict {
+        receipt.acknowledge();
+        self.handle(delivery).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_early_makes_room_for_the_next() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.quorum().await;
+    publish_all(&transport, &name, 0..5).await;
+    let early = Arc::new(Early(Recorder::with_permits(0)));
+    let stop = CancellationToken::new();
+
+    let consuming = consume(&transport, queue(&name, 2), early.clone(), &stop);
+
+    until("all at work", Duration::from_secs(10), async || {
+        early.0.in_hand.load(Ordering::SeqCst) == 5
+    })
+    .await;
+    early.0.permits.add_permits(5);
+    stop.cancel();
+    consuming.await.unwrap();
+    assert_eq!(early.0.count(), 5);
     transport.close().await;
     queues.clean_up().await;
 }

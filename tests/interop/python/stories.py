@@ -242,6 +242,13 @@ def older(app, _):
     check("both answer", sorted(answer["ok"] for answer in answers.values()), ["pong", "pong"])
 
 
+# What our worker sends to a worker that knows neither Python's signatures nor positional arguments.
+
+def linked(app, arguments):
+    after = app.signature("interop.add", kwargs={"x": 40, "y": 2}, options={"queue": arguments.to}, immutable=True)
+    check("a task of ours with a link", outcome(app.send_task("interop.add", args=(2, 3), queue=OURS, link=after)), 5)
+
+
 # Revocation of a task that waits, of one that is scheduled, of one that runs.
 
 def revoke(app, arguments):
@@ -276,7 +283,8 @@ def main():
     parser.add_argument("--backend", required=True)
     parser.add_argument("--traces", required=True, help="the Redis in which tasks say that they have run")
     parser.add_argument("--concurrency", type=int, default=2)
-    parser.add_argument("story", choices=("producers", "results", "canvas", "older", "revoke"))
+    parser.add_argument("--to", help="the queue that a link goes to")
+    parser.add_argument("story", choices=("producers", "results", "canvas", "older", "linked", "revoke"))
     arguments = parser.parse_args()
     globals()[arguments.story](application(arguments), arguments)
     assert checked, "a story checks something"

@@ -1,8 +1,8 @@
 //! One consumer of one queue, on a channel of its own, made again whenever it ends.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -68,7 +68,7 @@ pub(super) struct Consumer {
     handler: Arc<dyn Handler>,
     stop: CancellationToken,
     alive: Arc<AtomicBool>,
-    /// Messages in hand, those of lost sessions too: their work goes on, and counts.
+    /// Messages in hand that are not acknowledged, those of lost sessions too: their work goes on, and counts.
     slots: Arc<Semaphore>,
     running: TaskTracker,
     /// How many messages in a row went back: the wait before the next grows with it.
@@ -168,9 +168,14 @@ impl Consumer {
         };
         let handler = Arc::clone(&self.handler);
         let (given_back, stop) = (Arc::clone(&self.given_back), self.stop.clone());
+        // The broker counts what is not acknowledged, and so do we: a task that is acknowledged early makes room for the next.
+        let slot = Arc::new(Mutex::new(Some(slot)));
         self.running.spawn(async move {
-            let early = settler.clone();
-            let receipt = Receipt::new(stop.clone(), move || settle(&early, Settled::Ack(tag)));
+            let (early, place) = (settler.clone(), Arc::clone(&slot));
+            let receipt = Receipt::new(stop.clone(), move || {
+                settle(&early, Settled::Ack(tag));
+                drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
+            });
             let verdict = AssertUnwindSafe(handler.handle_with(delivery, &receipt))
                 .catch_unwind()
                 .await

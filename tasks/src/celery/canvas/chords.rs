@@ -29,6 +29,8 @@ pub(super) struct Unjoined {
     pub(super) text: String,
     /// The exception of the part that failed.
     pub(super) cause: Box<Exception>,
+    /// The part, if one has failed.
+    pub(super) part: Option<String>,
 }
 
 impl Canvas {
@@ -89,7 +91,7 @@ impl Canvas {
         let joined = match self.load_group(group_id).await? {
             Some(shape) => self.join_when_there(&shape).await?.map_err(|failed| Unjoined {
                 text: format!("Join error: {}", failed.cause.repr()),
-                cause: failed.cause,
+                ..failed
             }),
             None => values(parts),
         };
@@ -145,6 +147,7 @@ impl Canvas {
         Ok(Err(Unjoined {
             text: cause.repr(),
             cause: Box::new(cause),
+            part: None,
         }))
     }
 
@@ -166,6 +169,7 @@ pub(super) fn uncalled(error: &CanvasError) -> Unjoined {
     Unjoined {
         text: format!("Callback error: {}", cause.repr()),
         cause: Box::new(cause),
+        part: None,
     }
 }
 
@@ -182,6 +186,7 @@ fn failed(task_id: &str, cause: Exception) -> Unjoined {
     Unjoined {
         text: format!("Dependency {task_id} raised {}", cause.repr()),
         cause: Box::new(cause),
+        part: Some(task_id.to_owned()),
     }
 }
 

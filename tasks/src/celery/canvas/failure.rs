@@ -14,7 +14,7 @@ use super::sig::{Shape, Sig, listed};
 use super::{Canvas, CanvasError};
 use crate::celery::protocol::Request;
 use crate::celery::results::rpc::ReplyAddress;
-use crate::celery::results::{ChordPart, ChordRun, Exception, State, TaskResult};
+use crate::celery::results::{ChordPart, ChordRun, Exception, ResultTree, State, TaskResult};
 use crate::celery::transport::Routing;
 
 /// Why what is in a signature will never run.
@@ -142,7 +142,9 @@ impl Canvas {
             _ => &chord_error,
         };
         let mut sent = BTreeMap::new();
-        for (place, (task_id, errbacks)) in waiting(body).into_iter().enumerate() {
+        let has_called = self.has_called(failed).await?;
+        let waiting = waiting(body).into_iter().enumerate();
+        for (place, (task_id, errbacks)) in waiting.filter(|_| !has_called) {
             let lineage = Lineage {
                 parent_id: Some(task_id.clone()),
                 ..lineage.clone()
@@ -164,6 +166,18 @@ impl Canvas {
             ..loss
         };
         self.fail_rest(&rest, &loss).await
+    }
+}
+
+impl Canvas {
+    /// Whether the part that failed was a chord that has called error callbacks: Python links those of a chord to the chords in its
+    /// header too, and nobody is called twice for one failure.
+    async fn has_called(&self, failed: &Unjoined) -> Result<bool, CanvasError> {
+        let (Some(part), "ChordError") = (&failed.part, failed.cause.exc_type.as_str()) else {
+            return Ok(false);
+        };
+        let found = self.look_up(&ResultTree::task(part.clone())).await?;
+        Ok(found.values().any(|result| !result.children.is_empty()))
     }
 }
 

@@ -88,6 +88,7 @@ async fn give_up<C>(canvas: &Canvas, call: &Call<C>, body: &Sig, group_id: &str)
     let unjoined = Unjoined {
         text,
         cause: Box::new(cause.clone()),
+        part: None,
     };
     let lineage = Lineage::of(&call.request);
     canvas

@@ -250,6 +250,32 @@ async fn a_chord_in_a_chord_fails_both() {
 }
 
 #[tokio::test]
+async fn an_error_callback_of_a_chord_in_a_chord_is_called_once() {
+    for (on_the_inner, called) in [(true, "inner"), (false, "outer")] {
+        let world = Arc::new(World::default());
+        let linked = |body: Sig, links: bool| if links { body.link_error(task("err")) } else { body };
+        let inner = chord(
+            [task("b"), task("c")],
+            linked(task("inner").with_id("inner"), on_the_inner),
+        );
+        let outer = linked(task("outer").with_id("outer"), true);
+        canvas(&world).apply(chord([inner, task("d")], outer)).await.unwrap();
+        let header = world.requests();
+
+        for request in &header {
+            let failed = TaskResult::raised(&request.id, State::Failure, &boom(), Utc::now());
+            canvas(&world).stored(request, &failed).await.unwrap();
+        }
+
+        let sent = world.sent();
+        assert_eq!(sent.len(), 1);
+        assert_eq!((&sent[0][0], &sent[0][2]), (&json!("err"), &json!([called])));
+        let results = world.results.lock().unwrap();
+        assert!(results["inner"].exception().is_some() && results["outer"].exception().is_some());
+    }
+}
+
+#[tokio::test]
 async fn a_group_that_is_a_body_fails_with_what_its_part_has_raised() {
     let world = Arc::new(World::default());
     let body = group([task("x").with_id("x").link_error(task("err")), task("y").with_id("y")]);
