@@ -53,7 +53,14 @@ fn what_stops_or_silences_a_python_worker_is_told_kept_whole_listed_and_sent_aga
         "tests/interop/python/peer.py",
         &["--queue", "waybill", "get", "--count", &count],
     );
-    let got = lines(&got.good());
+    let mut got = lines(&got.good());
+    for got in &mut got {
+        // The quorum queue's own.
+        got["headers"]
+            .as_object_mut()
+            .expect("headers")
+            .remove("x-delivery-count");
+    }
     for row in &refused {
         let again = got.iter().find(|got| is_of(row, &got["properties"]));
         let again = again.unwrap_or_else(|| panic!("it was not sent again: {}", row["row"]));
@@ -70,7 +77,7 @@ fn who_sent_what_a_python_worker_answers_with_a_failure_gets_the_same_failure_of
 
     let (ours, python) = (lines(&send("ours").good()), lines(&send("python").good()));
 
-    assert_eq!(ours.len(), 6);
+    assert_eq!(ours.len(), 5);
     for (ours, python) in ours.iter().zip(&python) {
         assert_eq!(
             (&ours["got"], &ours["expected"]),

@@ -45,6 +45,7 @@ DELETED = {
     ),
     "an eta that is no instant": (v2(headers={"eta": "soon"}), "bad-eta", "InvalidTaskError"),
     "an eta that is a number": (v2(headers={"eta": 5}), "bad-eta", "InvalidTaskError"),
+    "keyword arguments that are a list": (v2(b"[[],[1],{}]"), "kwargs-not-object", "InvalidTaskError"),
     "no task": (v2(headers={"task": None}), "unknown-message", "InvalidTaskError"),
 }
 ANSWERED = {
@@ -52,7 +53,6 @@ ANSWERED = {
     "too many arguments": (v2(b"[[1,2,3,4],{},{}]"), "wrong-arguments", "TypeError"),
     "an unknown argument": (v2(b'[[],{"story": 1},{}]'), "wrong-arguments", "TypeError"),
     "arguments that are no list": (v2(b"[5,{},{}]"), "args-not-list", "TypeError"),
-    "keyword arguments that are a list": (v2(b"[[],[1],{}]"), "kwargs-not-object", "InvalidTaskError"),
     "a callback that is text": (v2(b'[[],{},{"callbacks":["x"]}]'), "bad-embed", "AttributeError"),
 }
 # A Python worker runs these, and so must we: a builtin task of every worker gives back what it is given.

@@ -235,9 +235,10 @@ def older(app, _):
         check(f"a chord with half its header here, {names}", outcome(chord(header, on(second, "total")).apply_async()), 20)
         failing = chord([add(first, 1, 1), on(second, "fail", "boom")], on(first, "total")).apply_async()
         check(f"a failure in a header, {names}", outcome(app.AsyncResult(failing.id))[0], "ChordError")
-        key = f"errors-{uuid.uuid4()}"
-        outcome(on(first, "fail", "boom").on_error(on(second, "note_error", key)).apply_async())
-        check(f"link_error, {names}", wait_until(lambda: noted(app, key)), 1)
+    # Of Python's own failures an older worker calls an error callback of two arguments in another way, whoever it is for.
+    key = f"errors-{uuid.uuid4()}"
+    outcome(on(OURS, "fail", "boom").on_error(on(PYTHON, "note_error", key)).apply_async())
+    check("link_error, ours to Python", wait_until(lambda: noted(app, key)), 1)
     answers = app.control.inspect(timeout=2).ping() or {}
     check("both answer", sorted(answer["ok"] for answer in answers.values()), ["pong", "pong"])
 

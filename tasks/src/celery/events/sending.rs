@@ -97,8 +97,14 @@ impl EventLoop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = tick(&mut ticks) => self.tell(channel, "worker-heartbeat", freq).await?,
-                Some(()) = self.wanted.recv() => self.tell(channel, "worker-heartbeat", ASKED_FOR).await?,
+                () = tick(&mut ticks) => {
+                    self.send_waiting(channel, &mut batch).await?;
+                    self.tell(channel, "worker-heartbeat", freq).await?;
+                }
+                Some(()) = self.wanted.recv() => {
+                    self.send_waiting(channel, &mut batch).await?;
+                    self.tell(channel, "worker-heartbeat", ASKED_FOR).await?;
+                }
                 _ = self.waiting.recv_many(&mut batch, BATCH) => self.send_batch(channel, &mut batch).await?,
                 () = channel.ended() => return Err(MailError::Failed("the connection was lost".to_owned())),
             }
@@ -111,6 +117,15 @@ impl EventLoop {
             self.tell(channel, "worker-offline", freq).await?;
         }
         channel.close().await;
+        Ok(())
+    }
+
+    /// What has happened already is told first: the clock of what a worker tells only grows.
+    async fn send_waiting(&mut self, channel: &MailChannel, batch: &mut Vec<Vec<u8>>) -> Result<(), MailError> {
+        while !self.waiting.is_empty() {
+            self.waiting.recv_many(batch, BATCH).await;
+            self.send_batch(channel, batch).await?;
+        }
         Ok(())
     }
 
