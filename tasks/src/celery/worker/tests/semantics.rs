@@ -108,7 +108,7 @@ async fn a_retry_with_other_arguments_gives_each_of_them_once() {
             json!({"label": "new"}),
         ),
         (
-            t().args(vec![json!(1)]).kwargs(&json!({"bar": 2})),
+            t().args(vec![json!(1)]).kwargs(json!({"bar": 2})),
             all.clone().args([5]).kwargs(object(json!({"bar": 6}))),
             json!([5]),
             json!({"bar": 6}),
