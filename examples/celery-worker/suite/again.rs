@@ -64,13 +64,13 @@ fn changing(registry: Registry<Lent>) -> Registry<Lent> {
             options(&["foo", "bar", "label"]),
             async |call: Call<Lent>| {
                 let given = Given::of(&call, &["foo", "bar"], &["label"])?;
-                let (foo, bar) = (given.value("foo"), given.value("bar"));
+                let (first, second) = (given.value("foo"), given.value("bar"));
                 if call.request.retries == 0 {
-                    let more = [plus(&foo, &json!(1))?, plus(&bar, &json!(1))?];
+                    let more = [plus(&first, &json!(1))?, plus(&second, &json!(1))?];
                     return Err(Retry::default().args(more).countdown(Duration::ZERO).into());
                 }
                 Ok(
-                    json!({"foo": foo, "bar": bar, "label": given.value("label"), "retries": call.request.retries,
+                    json!({"foo": first, "bar": second, "label": given.value("label"), "retries": call.request.retries,
                     "is_eager": false}),
                 )
             },
@@ -80,12 +80,12 @@ fn changing(registry: Registry<Lent>) -> Registry<Lent> {
             options(&["foo", "bar"]),
             async |call: Call<Lent>| {
                 let given = Given::of(&call, &["foo", "bar"], &[])?;
-                let (foo, bar) = (given.value("foo"), given.value("bar"));
+                let (first, second) = (given.value("foo"), given.value("bar"));
                 if call.request.retries == 0 {
-                    let more = Map::from_iter([("foo".to_owned(), plus(&foo, &json!(1))?)]);
+                    let more = Map::from_iter([("foo".to_owned(), plus(&first, &json!(1))?)]);
                     return Err(Retry::default().kwargs(more).countdown(Duration::ZERO).into());
                 }
-                Ok(json!({"foo": foo, "bar": bar, "retries": call.request.retries, "is_eager": false}))
+                Ok(json!({"foo": first, "bar": second, "retries": call.request.retries, "is_eager": false}))
             },
         )
 }
