@@ -211,6 +211,22 @@ fn a_difference_is_one_picture() {
     assert_eq!(refusal.to_string(), "a difference is drawn as svg or mermaid");
 }
 
+/// No machine has two published versions yet: the example is that of a fixture.
+#[test]
+fn the_picture_of_a_difference_in_the_docs_is_generated() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagrams/difference-example.svg");
+    let (_, svg) = the_two(Painting::Drawn(Format::Svg));
+    if std::env::var_os("WAYBILL_ACCEPT").is_some() {
+        std::fs::write(&path, &svg).unwrap();
+    }
+
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == svg,
+        "difference-example.svg is not what `graph diff` draws: accept it with WAYBILL_ACCEPT=1"
+    );
+}
+
 #[test]
 fn nothing_changes_from_a_version_to_itself() {
     let one = (GraphVersion(1), GraphVersion(1));

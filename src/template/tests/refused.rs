@@ -8,8 +8,10 @@ const REFUSED: &[(&str, usize, usize, &str)] = &[
     ("ambiguous-key", 58, 17, "ambiguous-scalar"),
     ("ambiguous-scalars", 18, 20, "ambiguous-scalar"),
     ("anchor", 60, 27, "anchor"),
+    ("automatic-asks-input", 40, 27, "automatic-asks-input"),
     ("automatic-event-unknown", 40, 27, "automatic-event-unknown"),
     ("automatic-not-for-system", 40, 27, "automatic-not-for-system"),
+    ("automatic-shadowed", 40, 38, "automatic-shadowed"),
     ("bad-argument", 29, 32, "bad-argument"),
     ("bad-condition", 44, 26, "bad-condition"),
     ("bad-duration", 29, 33, "bad-duration"),
@@ -60,6 +62,7 @@ const REFUSED: &[(&str, usize, usize, &str)] = &[
     ("operator-out-of-reach", 47, 13, "operator-out-of-reach"),
     ("outcome-before-end", 57, 24, "outcome-before-end"),
     ("parked-for-ever", 62, 17, "parked-for-ever"),
+    ("routing-revision", 74, 21, "routing-revision"),
     ("routing-twice", 86, 20, "routing-twice"),
     ("routing-version-unknown", 75, 21, "routing-version-unknown"),
     ("routing-weights", 76, 11, "weights-not-hundred"),
@@ -104,6 +107,35 @@ fn every_bad_template_is_refused_with_its_code_at_its_place() {
         let found = (first.position.line, first.position.column, first.code);
         assert_eq!(found, (*line, *column, *code), "{name}: {faults:#?}");
     }
+}
+
+/// What no small text can break: a file or a list that is too large, bytes that are no text; and a version that differs from its line
+/// in the lock, which is another file (`locked.rs`).
+const WITHOUT_A_FILE: [&str; 6] = [
+    "file-too-large",
+    "not-utf-8",
+    "too-large",
+    "version-changed",
+    "version-lost",
+    "version-unlocked",
+];
+
+#[test]
+fn every_rule_has_a_bad_template() {
+    let folder = super::at_home("tests/fixtures/graphs");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut broken = std::collections::BTreeSet::from(WITHOUT_A_FILE.map(str::to_owned));
+    for path in files {
+        let text = std::fs::read_to_string(path).unwrap();
+        if let Err(TemplateError::Faulty { faults, .. }) = Template::parse(&text, "template.yaml") {
+            broken.extend(faults.into_iter().map(|fault| fault.code.to_owned()));
+        }
+    }
+
+    let rules = waybill_domain::DefectKind::ALL.iter().map(|kind| kind.code());
+    let rules = rules.chain(super::TemplateRule::ALL.iter().map(|rule| rule.code()));
+    let unbroken: Vec<&str> = rules.filter(|code| !broken.contains(*code)).collect();
+    assert_eq!(unbroken, Vec::<&str>::new(), "a rule that no fixture breaks");
 }
 
 #[test]
