@@ -4,6 +4,7 @@ mod beat;
 mod node;
 mod open;
 mod partners;
+mod presence;
 mod results;
 mod serve;
 mod work;
@@ -21,14 +22,16 @@ use waybill_tasks::celery::results::ResultBackend;
 use waybill_tasks::celery::transport::Transport;
 
 use crate::api::server;
-use crate::config::{Broker, Settings};
+use crate::appconfig::AppConfig;
+use crate::config::{AppConfigUrl, Broker, Settings};
 use crate::engine::{EVENTS_EXCHANGE, Engine, Outside};
 use crate::local::LocalTransport;
 use crate::outgoing::{Guard, Outgoing, Reaching};
 use crate::relay::{Outlet, Relay};
+use presence::Presence;
 
 pub use beat::{open_beat, read_schedule};
-pub use node::{Node, NodeName};
+pub use node::{Node, NodeName, invoker};
 pub use open::{OpenError, open_database, open_store, read_template};
 pub use partners::DeliveryPartners;
 
@@ -44,6 +47,15 @@ pub struct Does {
 }
 
 impl Does {
+    /// The role, as the command line calls it.
+    fn role(&self) -> &'static str {
+        match (self.serve, self.work) {
+            (true, Work::Nothing) => "serve",
+            (true, _) => "all",
+            (false, _) => "work",
+        }
+    }
+
     /// A worker as it is without options.
     pub fn usual(serve: bool, work: Work) -> Self {
         let node = Node::default();
@@ -122,6 +134,8 @@ impl App {
             store.release_leases().await?;
         }
         let template = read_template(settings)?;
+        let presence = Presence::of(&does);
+        presence.announce(&store, &partners.calls).await?;
         let listener = if does.serve {
             Some(server::listen(settings.http.addr).await?)
         } else {
@@ -182,6 +196,11 @@ impl App {
             .spawn(relay.clone().follow(committing, app.relay_stop.clone()));
         app.relays
             .spawn(relay.look_after(outlet.due.clone(), app.relay_stop.clone()));
+        app.relays.spawn(presence.keep_up(&app));
+        if let Some(AppConfigUrl(url)) = &settings.appconfig {
+            let agent = AppConfig::new(url.clone()).map_err(|error| OpenError::AppConfig(error.to_string()))?;
+            app.background.spawn(agent.follow(app.engine.clone(), app.stop.clone()));
+        }
         app.tell_subscribers(settings)?;
         work::start(&mut app, settings, &does).await;
         if let Some(listener) = listener {
@@ -237,10 +256,5 @@ impl App {
 }
 
 fn connection_name(does: &Does) -> String {
-    let role = match (does.serve, does.work) {
-        (true, Work::Nothing) => "serve",
-        (true, _) => "all",
-        (false, _) => "work",
-    };
-    format!("waybill {role} {}", std::process::id())
+    format!("waybill {} {}", does.role(), std::process::id())
 }

@@ -3,6 +3,7 @@
 //! A service that started has valid settings. What is wrong stops the start with one line that names the setting, the
 //! shape of what was given (never a secret) and what was expected.
 
+mod appconfig;
 mod broker;
 mod data_key;
 mod database;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::TimeDelta;
 
+pub use appconfig::AppConfigUrl;
 pub use broker::Broker;
 pub use data_key::DataKeys;
 pub use database::{Database, ReadDatabase};
@@ -63,6 +65,8 @@ pub struct Settings {
     pub http: Http,
     /// A template file with the graphs, instead of the one compiled in.
     pub graph: Option<PathBuf>,
+    /// An AppConfig agent that serves graph versions and routing, if one is asked.
+    pub appconfig: Option<AppConfigUrl>,
     /// Who delivers. `None` for roles that call nobody and are called by nobody.
     pub partners: Option<Partners>,
     /// Our queue, and the tasks of others that we call.
@@ -121,6 +125,7 @@ impl Settings {
         let embedded = matches!((&database, &broker), (Database::Sqlite(_), Broker::Local));
         let http = http::read(&mut reader)?;
         let graph = read_graph(&mut reader)?;
+        let appconfig = reader.read("WAYBILL_APPCONFIG_URL")?;
         let partners = partners::read(&mut reader, role, embedded)?;
         let queues = queues::read(&mut reader)?;
         let results = reader.read("WAYBILL_RESULT_BACKEND")?;
@@ -136,6 +141,7 @@ impl Settings {
             broker,
             http,
             graph,
+            appconfig,
             partners,
             queues,
             results,

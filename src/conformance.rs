@@ -1,6 +1,7 @@
 //! One suite for both databases: what the engine promises, and what the constraints refuse when something goes around it.
 
 mod activations;
+mod appconfig;
 mod bookings;
 mod callbacks;
 mod constraints;

@@ -25,10 +25,11 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use tokio::task::JoinHandle;
+use tracing::error;
 use waybill_domain::{GraphVersion, OrderId};
 
 use crate::store::committer::{AfterCommit, CommitError, Committer};
-use crate::store::{Activation, DbError, Store};
+use crate::store::{Activation, Adoption, DbError, Store};
 use crate::template::Template;
 
 pub use apply::{Answer, Report};
@@ -126,13 +127,7 @@ impl Engine {
                 });
             }
         }
-        for routing in template.routings() {
-            let activation = Activation {
-                revision: routing.revision,
-                shares: routing.active.clone(),
-            };
-            store.follow(&routing.machine, activation).await?;
-        }
+        follow(&store, &template).await?;
         store.learn_all(MACHINE).await?;
         let (committer, task) = Committer::start(store.clone(), after);
         let rejections = Rejections::start(store.clone());
@@ -148,6 +143,11 @@ impl Engine {
             },
             task,
         ))
+    }
+
+    /// Takes over the template's routing, where that was refused before because of a process that has gone meanwhile.
+    pub async fn follow_template(&self) -> Result<(), DbError> {
+        follow(&self.core.store, &self.core.template).await
     }
 
     /// The store, to read from.
@@ -179,6 +179,21 @@ impl Engine {
     pub async fn graph_of(&self, version: GraphVersion) -> Result<Option<Arc<waybill_domain::Graph>>, DbError> {
         self.core.store.learnt_graph(MACHINE, version).await
     }
+}
+
+/// Lets new orders be born as a template says, if its routing is newer than what the database follows and every process can.
+async fn follow(store: &Store, template: &Template) -> Result<(), DbError> {
+    for routing in template.routings() {
+        let activation = Activation {
+            revision: routing.revision,
+            shares: routing.active.clone(),
+        };
+        if let Adoption::Refused(refused) = store.follow(&routing.machine, activation, "template").await? {
+            let (machine, revision) = (&routing.machine, routing.revision);
+            error!("{machine}: routing {revision} of the template is not followed: {refused}");
+        }
+    }
+    Ok(())
 }
 
 /// A new order's id: they rise with time, which keeps indexes small.

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod app;
+pub mod appconfig;
 pub mod commands;
 pub mod config;
 #[cfg(test)]

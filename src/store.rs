@@ -38,7 +38,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 use waybill_domain::OrderId;
 
-pub use activations::{Activated, Activation, Retirement};
+pub use activations::{Activated, Activation, Adoption, NotActivated, Retirement, Unable};
 pub use audit::{Audit, Finding};
 pub use callbacks::{CallbackFilter, Disposition, Heard, Rejected};
 pub use cases::CaseFilter;

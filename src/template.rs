@@ -21,7 +21,7 @@ use waybill_domain::{Graph, GraphVersion, MachineName, OrderId};
 
 pub use fault::{Fault, Position, TemplateError, TemplateRule};
 pub use lock::{LOCK_NAME, Lock, LockError};
-pub use published::Published;
+pub use published::{Published, sha256_of};
 pub use routing::{Routing, Share, choose};
 
 /// The template of delivery orders that this program was built with.

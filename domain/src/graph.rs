@@ -10,6 +10,7 @@ mod duration;
 mod effect;
 mod field;
 mod kind;
+mod vocabulary;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ pub use document::{
 pub use effect::{Argument, EffectDefinition, KNOWN_EFFECTS};
 pub use field::{Field, FieldSource, FieldType};
 pub use kind::{Kind, Outcome, Tag};
+pub use vocabulary::{Vocabulary, known_words};
 pub use ways::{MOST_WAYS, Stop, Way};
 
 /// An event that happens by itself if an order stays in its state.

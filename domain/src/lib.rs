@@ -16,7 +16,7 @@ pub use graph::{
     Argument, ArgumentDocument, Comparison, Condition, ConditionDocument, Deadline, DeadlineDocument, Defect,
     DefectKind, Difference, Disposition, DispositionDocument, Edge, EffectDefinition, EffectDocument, Field,
     FieldDocument, FieldSource, FieldType, Graph, GraphDocument, KNOWN_EFFECTS, Kind, MOST_WAYS, Outcome, Passage,
-    Path, SCHEMA, State, StateDocument, Stop, Tag, TransitionDocument, Way,
+    Path, SCHEMA, State, StateDocument, Stop, Tag, TransitionDocument, Vocabulary, Way, known_words,
 };
 pub use migration::{Migration, MigrationError, StateMapping};
 pub use names::{EffectName, EventName, FieldName, GraphVersion, MachineName, OrderId, Revision, StateName};

@@ -16,7 +16,7 @@ use super::caller::{Action, Caller};
 use super::openapi::{Forbidden, NotAcceptable, NotFound, Ours, Unauthorized};
 use super::problem::{Code, Problem};
 use crate::diagram::{self, Format};
-use crate::template::{Routing, Template};
+use crate::template::Routing;
 
 /// All machines.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -164,8 +164,14 @@ pub(super) async fn show_graph(
 ) -> Result<Response, Problem> {
     caller.authorize(Action::ReadGraphs)?;
     let version = version.parse().ok().map(GraphVersion).ok_or_else(Problem::not_found)?;
-    let template: &Template = app.engine.template();
-    let graph = template.graph(&machine, version).ok_or_else(Problem::not_found)?;
+    let store = app.engine.store();
+    let graph = match app.engine.template().graph(&machine, version) {
+        Some(graph) => graph.clone(),
+        None => store
+            .learnt_graph(&machine, version)
+            .await?
+            .ok_or_else(Problem::not_found)?,
+    };
     match accepted(&headers) {
         None => {
             let known: Vec<&str> = Format::ALL.iter().map(|format| format.media_type()).collect();
@@ -176,25 +182,41 @@ pub(super) async fn show_graph(
         }
         Some(Representation::Diagram(format)) => {
             let kind = format!("{}; charset=utf-8", format.media_type());
-            Ok(([(header::CONTENT_TYPE, kind)], diagram::render(graph, format)).into_response())
+            Ok(([(header::CONTENT_TYPE, kind)], diagram::render(&graph, format)).into_response())
         }
         Some(Representation::Json) => {
-            let counted = app.engine.store().version_counts().await?.into_iter();
+            let counted = store.version_counts().await?.into_iter();
             let here = counted.filter(|row| row.0 == machine && row.1 == i64::from(version.0));
-            let document = template.canonical_json(&machine, version).unwrap_or_default();
+            let (sha256, document) = published(&app, &machine, version).await?;
             Ok(Json(GraphView {
                 version: version.0,
-                sha256: template.sha256(&machine, version).unwrap_or_default().to_owned(),
+                sha256,
                 routing: routing_of(&app, &machine).await?,
                 counts: here
                     .filter_map(|(_, _, _, state, count)| Some((state?, count)))
                     .collect(),
-                document: serde_json::from_str(document).map_err(|error| Problem::internal(&error))?,
+                document,
                 machine,
             })
             .into_response())
         }
     }
+}
+
+/// The hash and the document of a version: of the template, else as the database keeps it.
+async fn published(app: &App, machine: &str, version: GraphVersion) -> Result<(String, Value), Problem> {
+    let template = app.engine.template();
+    if let (Some(sha256), Some(json)) = (
+        template.sha256(machine, version),
+        template.canonical_json(machine, version),
+    ) {
+        let document = serde_json::from_str(json).map_err(|error| Problem::internal(&error))?;
+        return Ok((sha256.to_owned(), document));
+    }
+    let kept = app.engine.store().published_versions(machine).await?;
+    let mut kept = kept.into_iter().filter(|(kept, ..)| *kept == version);
+    let (_, sha256, document, _) = kept.next().ok_or_else(Problem::not_found)?;
+    Ok((sha256, document))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -140,13 +140,7 @@ pub(super) fn cut<T>(rows: &mut Vec<T>, limit: i64, place: impl Fn(&T) -> Cursor
 }
 
 fn state_names(app: &App) -> BTreeSet<String> {
-    let graphs = app
-        .engine
-        .template()
-        .graphs()
-        .filter(|graph| *graph.machine() == MACHINE);
-    graphs
-        .flat_map(|graph| graph.states())
-        .map(|state| state.name.to_string())
-        .collect()
+    let graphs = app.engine.store().graphs(MACHINE);
+    let states = graphs.iter().flat_map(|graph| graph.states());
+    states.map(|state| state.name.to_string()).collect()
 }

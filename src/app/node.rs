@@ -113,6 +113,28 @@ pub(super) fn hostname() -> String {
         .map_or_else(|_| "host".to_owned(), |name| name.trim().to_owned())
 }
 
+/// Whoever runs this command, as the system knows them: `user@host`.
+pub fn invoker() -> String {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let user = std::fs::metadata("/proc/self").map(|own| own.uid().to_string());
+    let named = |uid: &String| {
+        let users = std::fs::read_to_string("/etc/passwd").ok()?;
+        name_of(&users, uid).map(str::to_owned)
+    };
+    let name = user.map_or_else(|_| "somebody".to_owned(), |uid| named(&uid).unwrap_or(uid));
+    format!("{name}@{}", hostname())
+}
+
+/// The name of a user in the lines of `/etc/passwd`.
+fn name_of<'a>(users: &'a str, uid: &str) -> Option<&'a str> {
+    let mut users = users.lines().map(|line| line.split(':'));
+    users.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then_some(name)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,5 +152,15 @@ mod tests {
             assert_eq!(NodeName::of(text, "mq1.example.org").as_str(), name, "{text:?}");
         }
         assert!("a b".parse::<NodeName>().is_err());
+    }
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let users = "root:x:0:0:root:/root:/bin/bash\nbroken\nada:x:1000:1000:Ada,,,:/home/ada:/bin/sh\n";
+
+        assert_eq!(name_of(users, "1000"), Some("ada"));
+        assert_eq!(name_of(users, "0"), Some("root"));
+        assert_eq!(name_of(users, "100"), None);
+        assert!(invoker().ends_with(&format!("@{}", hostname())));
     }
 }

@@ -48,6 +48,9 @@ pub enum OpenError {
     /// Subscribers cannot be told: no HTTP client.
     #[error("the client for subscribers cannot be set up: {0}")]
     Client(String),
+    /// AppConfig's agent cannot be asked: no HTTP client.
+    #[error("WAYBILL_APPCONFIG_URL: {0}")]
+    AppConfig(String),
     /// A schedule cannot be sent as it is written.
     #[error("the schedule {0}")]
     Schedule(String),

@@ -3,9 +3,7 @@
 mod manage;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde_json::json;
 use tracing::warn;
 use waybill_tasks::celery::consumers::Consumers;
 use waybill_tasks::celery::control::TaskFacts;
@@ -15,7 +13,6 @@ use waybill_tasks::celery::transport::{Keeper as _, Queue};
 use waybill_tasks::celery::worker::Worker;
 use waybill_tasks::effects::{Effects, OutsideNames, register};
 
-use super::node::hostname;
 use super::{App, Does, Node, Work, results};
 use crate::config::Settings;
 use crate::payments;
@@ -26,9 +23,6 @@ const PAYMENTS_EXCHANGE: &str = "payments";
 const PAYMENTS_QUEUE: &str = "waybill.payments";
 /// What is in hand at once: enough for one commit to serve many, and few enough to be handed out again without harm.
 const PAYMENTS_PREFETCH: u16 = 128;
-/// How often a process says how it is.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
-
 pub(super) async fn start(app: &mut App, settings: &Settings, does: &Does) {
     if does.work == Work::Nothing {
         return;
@@ -51,7 +45,6 @@ pub(super) async fn start(app: &mut App, settings: &Settings, does: &Does) {
     if does.work.takes_payments() {
         consume_payments(app, &state, &managed);
     }
-    app.background.spawn(report(app));
 }
 
 fn state_of(node: &Node) -> Arc<WorkerState> {
@@ -136,30 +129,4 @@ fn consume_payments(app: &App, state: &Arc<WorkerState>, managed: &Managed) {
         ready.await;
         transport.consume(queue, handler, stop).await;
     });
-}
-
-/// Tells the store how this process is, for `waybill status`.
-fn report(app: &App) -> impl Future<Output = ()> + use<> {
-    let (engine, partners, stop) = (app.engine.clone(), app.partners.calls.clone(), app.stop.clone());
-    let process = format!("{}-{}", hostname(), std::process::id());
-    async move {
-        while !stop.is_cancelled() {
-            let breakers: Vec<_> = partners
-                .status()
-                .into_iter()
-                .map(|it| json!({ "partner": it.partner, "operation": format!("{:?}", it.operation).to_lowercase(), "state": format!("{:?}", it.breaker.state).to_lowercase() }))
-                .collect();
-            let told = engine
-                .store()
-                .report_process(&process, "work", json!({ "breakers": breakers }))
-                .await;
-            if let Err(error) = told {
-                warn!("this process could not say how it is: {error}");
-            }
-            tokio::select! {
-                () = tokio::time::sleep(REPORT_EVERY) => {}
-                () = stop.cancelled() => {}
-            }
-        }
-    }
 }

@@ -14,7 +14,7 @@ use waybill_domain::{GraphVersion, StateName};
 use super::Failure;
 use super::failure::{BAD, DONE};
 use super::process::Signals;
-use crate::app::{open_store, read_template};
+use crate::app::{invoker, open_store, read_template};
 use crate::config::{Role, Settings};
 use crate::diagram::Format;
 use crate::engine::MACHINE;
@@ -116,9 +116,9 @@ pub enum GraphCommand {
         /// At most so many orders a second; fewer, if the database is busy.
         #[arg(long, value_name = "ORDERS", default_value = "2500")]
         per_second: NonZeroU32,
-        /// Who moves them: what the log keeps.
-        #[arg(long, value_name = "NAME", default_value = "operator")]
-        by: String,
+        /// Who moves them: what the log keeps; otherwise whoever runs this, as user@host.
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
         /// Of this machine.
         #[arg(long, value_name = "M", default_value = MACHINE)]
         machine: String,
@@ -279,7 +279,7 @@ fn mapped(text: &str) -> Result<(StateName, StateName), String> {
 async fn run_stored(command: &GraphCommand, out: &mut (dyn Write + Send)) -> Result<Verdict, Failure> {
     let settings = Settings::from_environment(Role::Operator)?;
     let store = open_store(&settings, false).await?;
-    let by = "operator";
+    let by = &invoker();
     Ok(match command {
         GraphCommand::Activate { shares, machine } => {
             graph_commands::activate(&store, machine, shares, by, out).await?
@@ -342,7 +342,7 @@ async fn migrate_orders(
         let stop = CancellationToken::new();
         let mut signals = Signals::listen()?;
         let manner = Manner {
-            by: by.clone(),
+            by: by.clone().unwrap_or_else(invoker),
             per_second: *per_second,
             stop: stop.clone(),
         };

@@ -17,13 +17,14 @@ const fn secret(name: &'static str) -> Setting {
 }
 
 /// Every setting, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 23] = [
+pub(super) const SETTINGS: [Setting; 24] = [
     secret("WAYBILL_DATABASE_URL"),
     secret("WAYBILL_READ_DATABASE_URL"),
     secret("WAYBILL_BROKER_URL"),
     open("WAYBILL_HTTP_ADDR"),
     open("WAYBILL_PUBLIC_URL"),
     open("WAYBILL_GRAPH"),
+    open("WAYBILL_APPCONFIG_URL"),
     open("WAYBILL_PARTNERS"),
     open("WAYBILL_QUEUE"),
     open("WAYBILL_OMS_TASK"),

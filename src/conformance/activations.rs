@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use serde_json::json;
-use waybill_domain::{GraphVersion, OrderId};
+use waybill_domain::{GraphVersion, OrderId, known_words};
 
 use super::fixture::{Fixture, paid};
 use super::on_both;
@@ -14,13 +14,30 @@ use crate::graph_commands::{Verdict, activate, publish, retire, versions};
 use crate::store::Activated;
 use crate::template::{SHIPPED, Share, Template, choose};
 
-/// The shipped template with a second version, whose orders are collected within a day.
-fn two_versions() -> Template {
-    with_second(|text| text.replace("after: PT48H", "after: PT24H"))
+/// The shipped template with a second version, whose orders are collected within a day and know when that was promised.
+pub(super) fn two_versions() -> Template {
+    parse(&two_versions_text())
+}
+
+fn two_versions_text() -> String {
+    text_with_second(|text| {
+        text.replace("after: PT48H", "after: PT24H").replace(
+            "          fields:\n",
+            "          fields:\n            promised_at: {type: instant}\n",
+        )
+    })
 }
 
 /// The shipped template with a second version, which is the first after a change.
 pub(super) fn with_second(change: impl FnOnce(String) -> String) -> Template {
+    parse(&text_with_second(change))
+}
+
+fn parse(text: &str) -> Template {
+    Template::parse(text, "two versions").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn text_with_second(change: impl FnOnce(String) -> String) -> String {
     let start = SHIPPED.find("  DeliveryGraphV1:\n").expect("version 1");
     let end = SHIPPED
         .find("  # Runs the JSON Schema validator")
@@ -30,8 +47,7 @@ pub(super) fn with_second(change: impl FnOnce(String) -> String) -> Template {
         .replace("Version: 1}", "Version: 2}")
         .replace("graph-v1", "graph-v2")
         .replace("version: 1\n", "version: 2\n");
-    let text = format!("{}{}{}", &SHIPPED[..end], change(second), &SHIPPED[end..]).replace("live: [1]", "live: [1, 2]");
-    Template::parse(&text, "two versions").unwrap_or_else(|error| panic!("{error}"))
+    format!("{}{}{}", &SHIPPED[..end], change(second), &SHIPPED[end..]).replace("live: [1]", "live: [1, 2]")
 }
 
 pub(super) fn share(version: u32, weight: u32) -> Share {
@@ -62,7 +78,7 @@ pub(super) async fn activate_as(fixture: &Fixture, shares: &[Share]) -> (Verdict
     (verdict, String::from_utf8(told).expect("text"))
 }
 
-async fn born(engine: &Engine, ordering: &str) -> OrderId {
+pub(super) async fn born(engine: &Engine, ordering: &str) -> OrderId {
     match engine.paid(paid(ordering)).await.expect("the store answers") {
         Followed::Created(id) => id,
         other => panic!("expected a new order, found {other:?}"),
@@ -210,10 +226,13 @@ on_both! {
 
         let (verdict, told) = activate_as(&fixture, &[share(2, 100)]).await;
         assert_eq!(verdict, Verdict::Bad);
-        assert!(told.starts_with("this program cannot read delivery-order version 2: states.CREATED.on_enter.0: effect launch_rocket"), "{told}");
-        // A newer program activates it all the same.
-        let newer = store.activate(MACHINE, &[share(2, 100)], "newer").await.unwrap();
-        assert_eq!(newer, Activated::Revision(2));
+        assert!(told.starts_with("delivery-order: this program cannot read delivery-order version 2: states.CREATED.on_enter.0: effect launch_rocket"), "{told}");
+        // A newer program has activated it while this one was away.
+        let mut tx = fixture.db.tx().await.unwrap();
+        let newer = "INSERT INTO graph_activations (machine, revision, shares, activated_by, activated_at)
+                     SELECT machine, 2, $1, 'newer', activated_at FROM graph_activations WHERE revision = 1 AND machine = $2";
+        tx.execute(newer, vec![json!([share(2, 100)]).into(), MACHINE.into()]).await.unwrap();
+        tx.commit().await.unwrap();
         let refused = fixture.engine.paid(paid("o1")).await;
         assert!(matches!(refused, Err(EngineError::Unavailable(_))), "{refused:?}");
 
@@ -221,6 +240,47 @@ on_both! {
         let id = fixture.order("o1").await;
         assert_eq!(version_of(&fixture, id).await, 1);
         fixture.assert_sound().await;
+    }
+
+    async fn a_version_is_not_activated_while_a_process_runs_that_cannot_run_it(fixture: Fixture) {
+        publish_both(&fixture).await;
+        let store = fixture.engine.store();
+        let older: Vec<String> = known_words().into_iter().filter(|word| word != "type instant").collect();
+        store.report_process("new-1", "serve", json!({ "knows": known_words() })).await.unwrap();
+        store.report_process("old-1", "work", json!({ "knows": older })).await.unwrap();
+
+        let (verdict, told) = activate_as(&fixture, &[share(1, 90), share(2, 10)]).await;
+
+        assert_eq!(verdict, Verdict::Bad);
+        assert_eq!(told, "delivery-order: old-1 (work) cannot run version 2: it does not know type instant\n");
+        let id = fixture.order("o1").await;
+        assert_eq!(version_of(&fixture, id).await, 1);
+        // What it can run is not held up by it.
+        assert_eq!(activate_as(&fixture, &[share(1, 100)]).await.0, Verdict::Good);
+        // Nor is anything by one that has ended, or was not heard of for half a minute.
+        store.forget_process("old-1").await.unwrap();
+        assert_eq!(activate_as(&fixture, &[share(2, 100)]).await.0, Verdict::Good);
+        store.report_process("silent-1", "work", json!({ "breakers": [] })).await.unwrap();
+        let (verdict, told) = activate_as(&fixture, &[share(2, 100)]).await;
+        assert_eq!(verdict, Verdict::Bad);
+        assert!(told.starts_with("delivery-order: silent-1 (work) cannot run version 2: it does not know effect book"), "{told}");
+        let later = fixture.later(chrono::TimeDelta::seconds(31)).await;
+        let activated = later.store().activate(MACHINE, &[share(2, 100)], "ada").await.unwrap();
+        assert!(matches!(activated, Activated::Revision(_)), "{activated:?}");
+    }
+
+    async fn a_routing_of_a_template_waits_for_a_process_that_cannot_follow_it(fixture: Fixture) {
+        let text = two_versions_text().replace("revision: 1\n", "revision: 2\n").replace("{version: 1, weight: 100}", "{version: 2, weight: 100}");
+        let store = fixture.engine.store();
+        store.report_process("old-1", "work", json!({ "knows": ["schema 1"] })).await.unwrap();
+
+        let newer = fixture.with_template(Template::parse(&text, "newer").unwrap()).await;
+        let before = born(&newer, "o1").await;
+        store.forget_process("old-1").await.unwrap();
+        newer.follow_template().await.unwrap();
+        let after = born(&fixture.engine, "o2").await;
+
+        assert_eq!((version_of(&fixture, before).await, version_of(&fixture, after).await), (1, 2));
     }
 
     async fn a_newer_routing_of_a_template_is_followed_and_an_older_one_is_not(fixture: Fixture) {

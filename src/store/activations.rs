@@ -7,10 +7,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
-use waybill_domain::{GraphVersion, OrderId};
+use waybill_domain::{Graph, GraphVersion, OrderId, Vocabulary};
 
 use super::db::{DbError, Row, Tx, Value};
+use super::graphs::read_graph;
 use super::pinned::COUNT_PINNED;
+use super::processes::GONE;
 use super::rows::undecodable;
 use super::{Store, sql};
 use crate::template::{Share, choose};
@@ -39,10 +41,50 @@ impl Activation {
 pub enum Activated {
     /// New orders follow it, as this revision.
     Revision(u32),
-    /// This version was never published here.
+    /// New orders are born as before.
+    Refused(NotActivated),
+}
+
+/// Why new orders cannot be born with a version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotActivated {
+    /// It was never published here.
+    #[error("version {0} is not published: `waybill graph publish`")]
     Unpublished(GraphVersion),
-    /// This version was retired.
+    /// It was retired.
+    #[error("version {0} is retired")]
     Retired(GraphVersion),
+    /// This program cannot read it; why.
+    #[error("{0}")]
+    Unreadable(String),
+    /// A process that runs cannot.
+    #[error(transparent)]
+    Unable(#[from] Unable),
+}
+
+/// A process that runs and does not know what a version needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{process} ({role}) cannot run version {version}: it does not know {}", missing.join(", "))]
+pub struct Unable {
+    /// Its name: host and process id.
+    pub process: String,
+    /// Its role.
+    pub role: String,
+    /// Of which version.
+    pub version: GraphVersion,
+    /// What it does not know, such as `effect notify_customer` or `condition been_in`.
+    pub missing: Vec<String>,
+}
+
+/// What became of a routing that was found in a template or in AppConfig.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adoption {
+    /// New orders follow it.
+    Taken,
+    /// This database follows it already, or a newer one.
+    Known,
+    /// It cannot be activated; the one before stays.
+    Refused(NotActivated),
 }
 
 /// What became of a retirement.
@@ -70,7 +112,8 @@ pub(super) async fn is_retired_shared(tx: &mut Tx, machine: &str, version: Graph
     Ok(versions(tx, "graph_retirements", machine).await?.contains(&version))
 }
 
-async fn share_fence(tx: &mut Tx) -> Result<(), DbError> {
+/// Waits for an activation that is under way, and keeps further ones waiting until the transaction ends.
+pub(super) async fn share_fence(tx: &mut Tx) -> Result<(), DbError> {
     if tx.has_arrays() {
         tx.rows(
             "SELECT 1 AS one FROM (SELECT pg_advisory_xact_lock_shared($1)) AS fence",
@@ -91,6 +134,22 @@ async fn close_fence(tx: &mut Tx) -> Result<(), DbError> {
         .await?;
     }
     Ok(())
+}
+
+/// What a process lacks to run a version. One of a release that does not say what it knows lacks everything.
+fn unable(process: &Row, graph: &Graph) -> Result<Option<Unable>, DbError> {
+    let report = process.json("report")?;
+    let knows: Vocabulary = serde_json::from_value(report["knows"].clone()).unwrap_or_default();
+    let missing: Vec<String> = graph.words().difference(&knows).cloned().collect();
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Unable {
+        process: process.text("process")?,
+        role: process.text("role")?,
+        version: graph.version(),
+        missing,
+    }))
 }
 
 const NEWEST: &str = "SELECT revision, shares FROM graph_activations WHERE machine = $1 ORDER BY revision DESC LIMIT 1";
@@ -151,16 +210,13 @@ impl Store {
         let now = self.now().await?;
         let mut tx = self.db.tx().await?;
         close_fence(&mut tx).await?;
-        let published = versions(&mut tx, "graph_versions", machine).await?;
-        let retired = versions(&mut tx, "graph_retirements", machine).await?;
-        let refused = shares.iter().find_map(|Share { version, .. }| match version {
-            version if !published.contains(version) => Some(Activated::Unpublished(*version)),
-            version if retired.contains(version) => Some(Activated::Retired(*version)),
-            _ => None,
-        });
+        let refused = match self.why_not_known(&mut tx, machine, shares).await? {
+            None => self.why_not_run(&mut tx, machine, shares).await?,
+            refused => refused,
+        };
         if let Some(refused) = refused {
             tx.rollback().await?;
-            return Ok(refused);
+            return Ok(Activated::Refused(refused));
         }
         let revision = newest(&mut tx, machine).await?.map_or(1, |before| before.revision + 1);
         let next = Activation {
@@ -172,22 +228,66 @@ impl Store {
         Ok(Activated::Revision(revision))
     }
 
-    /// Takes over the routing of a template, if it is newer than what this database follows. Answers what counts then.
-    pub async fn follow(&self, machine: &str, routing: Activation) -> Result<Activation, DbError> {
+    /// Takes over a routing, of a template or AppConfig, if it is newer than what this database follows. Refuses what could not be
+    /// activated either.
+    pub async fn follow(&self, machine: &str, routing: Activation, by: &str) -> Result<Adoption, DbError> {
         let now = self.now().await?;
         let mut tx = self.db.tx().await?;
         close_fence(&mut tx).await?;
-        match newest(&mut tx, machine).await? {
-            Some(before) if before.revision >= routing.revision => {
-                tx.rollback().await?;
-                Ok(before)
-            }
-            _ => {
-                insert(&mut tx, machine, &routing, ("template", now.into())).await?;
-                tx.commit().await?;
-                Ok(routing)
+        let before = newest(&mut tx, machine).await?;
+        if before.is_some_and(|before| before.revision >= routing.revision) {
+            tx.rollback().await?;
+            return Ok(Adoption::Known);
+        }
+        let refused = match self.why_not_known(&mut tx, machine, &routing.shares).await? {
+            None => self.why_not_run(&mut tx, machine, &routing.shares).await?,
+            refused => refused,
+        };
+        if let Some(refused) = refused {
+            tx.rollback().await?;
+            return Ok(Adoption::Refused(refused));
+        }
+        insert(&mut tx, machine, &routing, (by, now.into())).await?;
+        tx.commit().await?;
+        Ok(Adoption::Taken)
+    }
+
+    /// Whether one of these versions was never published, or is retired.
+    async fn why_not_known(
+        &self,
+        tx: &mut Tx,
+        machine: &str,
+        shares: &[Share],
+    ) -> Result<Option<NotActivated>, DbError> {
+        let published = versions(tx, "graph_versions", machine).await?;
+        let retired = versions(tx, "graph_retirements", machine).await?;
+        Ok(shares.iter().find_map(|Share { version, .. }| match version {
+            version if !published.contains(version) => Some(NotActivated::Unpublished(*version)),
+            version if retired.contains(version) => Some(NotActivated::Retired(*version)),
+            _ => None,
+        }))
+    }
+
+    /// Whether this program, or a process that runs, does not know what one of these versions needs.
+    async fn why_not_run(&self, tx: &mut Tx, machine: &str, shares: &[Share]) -> Result<Option<NotActivated>, DbError> {
+        let since = self.now().await? - GONE;
+        let sql = "SELECT process, role, report FROM processes WHERE seen_at >= $1 ORDER BY role, process";
+        let processes = tx.rows(sql, vec![since.into()]).await?;
+        for Share { version, .. } in shares {
+            let sql = "SELECT document FROM graph_versions WHERE machine = $1 AND version = $2";
+            let rows = tx.rows(sql, vec![machine.into(), i64::from(version.0).into()]).await?;
+            let document = rows.first().map_or(Ok(Json::Null), |row| row.json("document"))?;
+            let graph = match read_graph(machine, *version, document) {
+                Ok(graph) => graph,
+                Err(unreadable) => return Ok(Some(NotActivated::Unreadable(unreadable.to_string()))),
+            };
+            for process in &processes {
+                if let Some(unable) = unable(process, &graph)? {
+                    return Ok(Some(NotActivated::Unable(unable)));
+                }
             }
         }
+        Ok(None)
     }
 
     /// Retires a version for ever, unless orders live on it or are born with it.

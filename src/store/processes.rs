@@ -1,13 +1,13 @@
-//! What the running processes say of themselves.
+//! What the running processes say of themselves: how they are, and which words of the graphs' language they know.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value as Json;
 
 use super::db::DbError;
-use super::{Store, sql};
+use super::{Store, activations, sql};
 
 /// A process that has not been heard of for so long is gone.
-const GONE: TimeDelta = TimeDelta::seconds(30);
+pub(super) const GONE: TimeDelta = TimeDelta::seconds(30);
 
 /// What a process last said of itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,10 +23,12 @@ pub struct Process {
 }
 
 impl Store {
-    /// Says how this process is; what processes that are gone said is forgotten.
+    /// Says how this process is; what processes that are gone said is forgotten. Comes before or after an activation, never
+    /// amidst one: either the activation sees what this process knows, or the process sees the activation.
     pub async fn report_process(&self, process: &str, role: &str, report: Json) -> Result<(), DbError> {
         let now = self.now().await?;
         let mut tx = self.db.tx().await?;
+        activations::share_fence(&mut tx).await?;
         let row = vec![process.into(), role.into(), report.into(), now.into()];
         let again = " ON CONFLICT (process) DO UPDATE SET report = excluded.report, seen_at = excluded.seen_at";
         sql::insert(
@@ -42,6 +44,14 @@ impl Store {
             vec![(now - GONE * 20).into()],
         )
         .await?;
+        tx.commit().await
+    }
+
+    /// This process ends: nobody has to wait until it is taken for gone.
+    pub async fn forget_process(&self, process: &str) -> Result<(), DbError> {
+        let mut tx = self.db.tx().await?;
+        tx.execute("DELETE FROM processes WHERE process = $1", vec![process.into()])
+            .await?;
         tx.commit().await
     }
 

@@ -18,10 +18,15 @@ pub struct Published {
     position: Position,
 }
 
+/// SHA-256 of a document as canonical JSON, in hexadecimal: what tells one content of a version from another.
+pub fn sha256_of(document: &Value) -> String {
+    hex::encode(Sha256::digest(canonical::to_string(document)))
+}
+
 impl Published {
     pub(super) fn new(graph: Graph, body: &Value, position: Position) -> Self {
         let canonical_json = canonical::to_string(body);
-        let sha256 = hex::encode(Sha256::digest(&canonical_json));
+        let sha256 = sha256_of(body);
         Self {
             graph: Arc::new(graph),
             canonical_json,

@@ -15,6 +15,7 @@ const AT_HOME: [(&str, &[&str]); 4] = [
             "src/demo",
             "src/api/auth",
             "src/outgoing",
+            "src/appconfig",
             "src/doctor",
         ],
     ),

@@ -13,4 +13,5 @@ mod reasons;
 mod rules;
 mod shipped;
 mod support;
+mod vocabulary;
 mod words;

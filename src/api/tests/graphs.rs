@@ -3,9 +3,10 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use serde_json::json;
-use waybill_domain::Role;
+use waybill_domain::{GraphVersion, Role};
 
 use super::world::{Answered, World};
+use crate::template::Share;
 
 async fn show(world: &World, path: &str, accept: &str) -> Answered {
     let token = world.token(Role::Operator, "ada");
@@ -75,6 +76,41 @@ async fn a_version_is_drawn_in_the_language_that_is_asked_for() {
             "{kind}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_version_that_only_the_database_has_is_shown_and_so_are_the_events_of_its_orders() {
+    let world = World::new().await;
+    let store = world.engine.store();
+    let template = world.engine.template();
+    let shipped = template.graph("delivery-order", GraphVersion(1)).unwrap();
+    let mut document = serde_json::to_value(shipped.document()).unwrap();
+    document["version"] = json!(2);
+    document["states"]["CREATED"]["deadline"]["after"] = json!("PT24H");
+    let kept = store.keep_version("delivery-order", 2, "of another process", document);
+    assert_eq!(kept.await.unwrap(), "of another process");
+
+    let graph = world.operator_gets("/v1/graphs/delivery-order/2").await.json();
+    let drawn = show(&world, "/v1/graphs/delivery-order/2", "text/vnd.mermaid").await;
+
+    assert_eq!(
+        (&graph["version"], &graph["sha256"]),
+        (&json!(2), &json!("of another process"))
+    );
+    assert_eq!(graph["document"]["states"]["CREATED"]["deadline"]["after"], "PT24H");
+    assert!(drawn.text.contains("stateDiagram"), "{}", drawn.text);
+
+    let all = [Share {
+        version: GraphVersion(2),
+        weight: 100,
+    }];
+    store.activate("delivery-order", &all, "ada@here").await.unwrap();
+    let id = world.order("o-1").await;
+    let allowed = world
+        .operator_gets(&format!("/v1/delivery-orders/{id}/allowed-events"))
+        .await
+        .json();
+    assert_eq!(allowed.as_array().map(Vec::len), Some(8), "{allowed}");
 }
 
 #[tokio::test]

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use url::Url;
 use waybill_domain::GraphVersion;
 
 use super::Check;
 use crate::app::read_template;
+use crate::appconfig::{AppConfig, NotTaken};
 use crate::commands::failure::chain;
-use crate::config::{Database, Role, Settings};
+use crate::config::{AppConfigUrl, Database, Role, Settings};
 use crate::store::{Crypt, DataKey, Db, DbError, MigrateError, OrderFilter, Store};
 use crate::template::Template;
 
@@ -60,7 +62,7 @@ pub(super) async fn check(settings: &Settings) -> Vec<Check> {
             return checks;
         }
     }
-    checks.extend(check_contents(db, template.as_deref()).await);
+    checks.extend(check_contents(db, template.as_deref(), settings).await);
     checks
 }
 
@@ -80,7 +82,7 @@ fn away(shown: &str, error: &DbError) -> Check {
     Check::unreachable("database", format!("{shown}: {} (WAYBILL_DATABASE_URL)", chain(error)))
 }
 
-async fn check_contents(db: Db, template: Option<&Template>) -> Vec<Check> {
+async fn check_contents(db: Db, template: Option<&Template>, settings: &Settings) -> Vec<Check> {
     // Whoever reads data needs the keys; nothing is made here, because the database is there.
     let operator = Settings::from_environment(Role::Operator);
     let keys = operator.as_ref().ok().and_then(|settings| settings.data_keys.as_ref());
@@ -100,6 +102,9 @@ async fn check_contents(db: Db, template: Option<&Template>) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(template) = template {
         checks.push(check_graph(&store, template).await);
+    }
+    if let Some(AppConfigUrl(url)) = &settings.appconfig {
+        checks.push(check_appconfig(&store, url).await);
     }
     checks.push(match operator {
         Err(error) => Check::fail("data key", error.to_string()),
@@ -139,6 +144,22 @@ async fn check_graph(store: &Store, template: &Template) -> Check {
             ),
         ),
         None => Check::ok("graph", versions(template)),
+    }
+}
+
+/// What the agent serves is what was published, or a new version; its routing names versions that are there.
+async fn check_appconfig(store: &Store, environment: &Url) -> Check {
+    let agent = match AppConfig::new(environment.clone()) {
+        Ok(agent) => agent,
+        Err(error) => return Check::fail("appconfig", error.to_string()),
+    };
+    match agent.look(store).await {
+        Ok((version, revision)) => Check::ok("appconfig", format!("serves version {version} and routing {revision}")),
+        Err(error @ NotTaken::Unreachable { .. }) => Check::unreachable(
+            "appconfig",
+            format!("{error} (WAYBILL_APPCONFIG_URL); what was good before stays"),
+        ),
+        Err(error) => Check::fail("appconfig", format!("{error}; what was good before stays")),
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::Role;
 use crate::graph::KNOWN_EFFECTS;
+use crate::graph::vocabulary::FIELD_TYPES;
 
 pub(super) fn check(document: &GraphDocument, findings: &mut Findings) {
     check_head(document, findings);
@@ -39,13 +40,7 @@ fn check_head(document: &GraphDocument, findings: &mut Findings) {
 fn check_field(name: &str, field: &FieldDocument, findings: &mut Findings) {
     let path = Path::field(name);
     check_name(path.clone(), name, Pattern::Lower, findings);
-    check_word(
-        path.at("type"),
-        "type",
-        &field.kind,
-        &["string", "uuid", "enum", "integer", "flag", "instant", "duration"],
-        findings,
-    );
+    check_word(path.at("type"), "type", &field.kind, &FIELD_TYPES, findings);
     if let Some(source) = &field.source {
         check_word(path.at("source"), "source", source, &["event", "engine"], findings);
     }
