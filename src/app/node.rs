@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_number() {
-        let users = "root:x:0:0:root:/root:/bin/bash\nbroken\nada:x:1000:1000:Ada,,,:/home/ada:/bin/sh\n";
+        let users = "root:x:0:0:root:/:/bin/bash\nbroken\nada:x:1000:1000:Ada,,,:/srv/ada:/bin/sh\n";
 
         assert_eq!(name_of(users, "1000"), Some("ada"));
         assert_eq!(name_of(users, "0"), Some("root"));
