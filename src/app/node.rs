@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use waybill_tasks::celery::host::hostname;
 use waybill_tasks::celery::protocol::Accept;
 
 /// What is in hand at once: enough for one commit to serve many, and few enough to be handed out again without harm.
@@ -105,12 +106,6 @@ impl FromStr for NodeName {
         good.then_some(name)
             .ok_or_else(|| "expected a node name such as worker1@%h".to_owned())
     }
-}
-
-/// The machine's name.
-pub(super) fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "host".to_owned(), |name| name.trim().to_owned())
 }
 
 /// Whoever runs this command, as the system knows them: `user@host`.

@@ -313,20 +313,8 @@ impl Core {
         reason: &str,
         detail: Json,
     ) {
-        unit.writes.cases.push(Case {
-            case_id: Uuid::now_v7(),
-            kind: kind.to_owned(),
-            subject,
-            order_id: about,
-            reason: reason.to_owned(),
-            detail,
-            opened_at: unit.now,
-            claimed_by: None,
-            claimed_at: None,
-            closed_by: None,
-            closed_at: None,
-            note: None,
-        });
+        let case = Case::opened(kind, subject, reason, detail, unit.now).about(about);
+        unit.writes.cases.push(case);
     }
 
     /// A fact that contradicts what is known is noted, and an operator hears of it with both sides.

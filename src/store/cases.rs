@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use super::Store;
-use super::db::{DbError, Value};
+use super::db::{DbError, Tx, Value};
 use super::record::{Callback, Case, Effect, Token};
 use super::rows::{CALLBACK_COLUMNS, CASE_COLUMNS, EFFECT_COLUMNS, callback, case, effect, token};
+use super::{Store, sql};
 
 /// Which cases.
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,4 +109,31 @@ impl Store {
             .map(token)
             .transpose()
     }
+}
+
+/// Opens cases; what one is about already is left as it is.
+pub(super) async fn open(tx: &mut Tx, cases: Vec<Case>) -> Result<(), DbError> {
+    let columns = [
+        "case_id",
+        "kind",
+        "subject",
+        "order_id",
+        "reason",
+        "detail",
+        "opened_at",
+    ];
+    let row = |it: Case| {
+        vec![
+            it.case_id.into(),
+            it.kind.into(),
+            it.subject.into(),
+            it.order_id.map(|id| id.0).into(),
+            it.reason.into(),
+            it.detail.into(),
+            it.opened_at.into(),
+        ]
+    };
+    let rows = cases.into_iter().map(row).collect();
+    let once = " ON CONFLICT (subject) DO NOTHING";
+    sql::insert(tx, "operator_cases", &columns, rows, once).await.map(drop)
 }

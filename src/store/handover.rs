@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
-use uuid::Uuid;
 use waybill_domain::OrderId;
 
 use super::db::{DbError, Row, Tx};
-use super::{Store, sql};
+use super::record::Case;
+use super::{Store, cases, sql};
 
 /// Wrong codes that are heard out; after them an operator decides.
 pub const TRIES: i64 = 5;
@@ -141,27 +141,9 @@ impl Store {
 }
 
 async fn open_case(tx: &mut Tx, order_id: OrderId, reason: &str, now: DateTime<Utc>) -> Result<(), DbError> {
-    let columns = [
-        "case_id",
-        "kind",
-        "subject",
-        "order_id",
-        "reason",
-        "detail",
-        "opened_at",
-    ];
-    let row = vec![
-        Uuid::now_v7().into(),
-        "handover-code".into(),
-        format!("handover-code:{order_id}:{reason}").into(),
-        order_id.0.into(),
-        reason.into(),
-        json!({ "tries": TRIES }).into(),
-        now.into(),
-    ];
-    let once = " ON CONFLICT (subject) DO NOTHING";
-    sql::insert(tx, "operator_cases", &columns, vec![row], once).await?;
-    Ok(())
+    let subject = format!("handover-code:{order_id}:{reason}");
+    let case = Case::opened("handover-code", subject, reason, json!({ "tries": TRIES }), now);
+    cases::open(tx, vec![case.about(order_id)]).await
 }
 
 fn code(row: &Row) -> Result<HandoverCode, DbError> {

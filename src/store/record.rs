@@ -349,6 +349,34 @@ pub struct Case {
     pub note: Option<String>,
 }
 
+impl Case {
+    /// One that is opened now and that nobody has claimed.
+    pub fn opened(kind: &str, subject: String, reason: &str, detail: Json, now: DateTime<Utc>) -> Self {
+        Self {
+            case_id: Uuid::now_v7(),
+            kind: kind.to_owned(),
+            subject,
+            order_id: None,
+            reason: reason.to_owned(),
+            detail,
+            opened_at: now,
+            claimed_by: None,
+            claimed_at: None,
+            closed_by: None,
+            closed_at: None,
+            note: None,
+        }
+    }
+
+    /// About a delivery order.
+    pub fn about(self, order: impl Into<Option<OrderId>>) -> Self {
+        Self {
+            order_id: order.into(),
+            ..self
+        }
+    }
+}
+
 /// A customer's token, by its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is a column of confirmation_tokens")]

@@ -13,6 +13,7 @@
 //! | [`consumers`] | the queues of a worker, which come and go |
 //! | [`events`] | what a worker tells whoever watches it |
 //! | [`control`] | what whoever watches it may ask and tell it |
+//! | [`host`] | the machine that a worker is on |
 //! | [`state`] | what a worker knows of itself |
 //! | [`transport`] | the seams: what carries messages, what keeps those that cannot run now |
 //! | [`worker`] | runs tasks, answers senders, loses nothing |
@@ -73,6 +74,7 @@ pub mod canvas;
 pub mod consumers;
 pub mod control;
 pub mod events;
+pub mod host;
 pub mod message;
 pub mod protocol;
 pub mod registry;

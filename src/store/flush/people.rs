@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::store::db::{DbError, Tx};
 use crate::store::record::{Callback, Case, Token};
-use crate::store::sql;
 use crate::store::unit::Writes;
+use crate::store::{cases, sql};
 
 pub(super) async fn flush_callbacks(
     tx: &mut Tx,
@@ -90,40 +90,10 @@ pub(super) async fn flush_callbacks(
 pub(super) async fn flush_cases(
     tx: &mut Tx,
     writes: &mut Writes,
-    cases: &HashMap<Uuid, Case>,
+    known: &HashMap<Uuid, Case>,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    let columns = [
-        "case_id",
-        "kind",
-        "subject",
-        "order_id",
-        "reason",
-        "detail",
-        "opened_at",
-    ];
-    let rows = std::mem::take(&mut writes.cases)
-        .into_iter()
-        .map(|it| {
-            vec![
-                it.case_id.into(),
-                it.kind.into(),
-                it.subject.into(),
-                it.order_id.map(|id| id.0).into(),
-                it.reason.into(),
-                it.detail.into(),
-                now.into(),
-            ]
-        })
-        .collect();
-    sql::insert(
-        tx,
-        "operator_cases",
-        &columns,
-        rows,
-        " ON CONFLICT (subject) DO NOTHING",
-    )
-    .await?;
+    cases::open(tx, std::mem::take(&mut writes.cases)).await?;
     let closed = std::mem::take(&mut writes.closed_cases)
         .into_iter()
         .map(|(order, who, note)| vec![order.0.into(), who.into(), now.into(), note.into()])
@@ -138,7 +108,7 @@ pub(super) async fn flush_cases(
     let changed = std::mem::take(&mut writes.changed_cases)
         .into_iter()
         .map(|id| {
-            let it = &cases[&id];
+            let it = &known[&id];
             vec![
                 id.into(),
                 it.claimed_by.clone().into(),

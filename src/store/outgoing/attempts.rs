@@ -10,7 +10,8 @@ use super::endpoints::{give_up, health, set_state, write_health};
 use super::health::Health;
 use super::{Claimed, place};
 use crate::store::db::{DbError, Tx, Value};
-use crate::store::{Store, sql};
+use crate::store::record::Case;
+use crate::store::{Store, cases, sql};
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,23 +205,9 @@ async fn disable(
         "failing_since": health.failing_since,
         "untold": untold,
     });
-    let columns = ["case_id", "kind", "subject", "reason", "detail", "opened_at"];
-    let row = vec![
-        super::new_id().into(),
-        "webhook-endpoint-disabled".into(),
-        // Disabled again after it was enabled, it is a case again.
-        format!("webhook-endpoint:{endpoint}:{}", now.timestamp_micros()).into(),
-        why.reason.to_uppercase().into(),
-        detail.into(),
-        now.into(),
-    ];
-    sql::insert(
-        tx,
-        "operator_cases",
-        &columns,
-        vec![row],
-        " ON CONFLICT (subject) DO NOTHING",
-    )
-    .await?;
-    Ok(())
+    // Disabled again after it was enabled, it is a case again.
+    let subject = format!("webhook-endpoint:{endpoint}:{}", now.timestamp_micros());
+    let reason = why.reason.to_uppercase();
+    let case = Case::opened("webhook-endpoint-disabled", subject, &reason, detail, now);
+    cases::open(tx, vec![case]).await
 }

@@ -4,7 +4,6 @@
 //! in batches, on a connection of its own. While the broker is away they are dropped, and counted.
 
 mod event;
-mod host;
 mod sending;
 
 use std::sync::Arc;
@@ -18,7 +17,6 @@ use super::state::WorkerState;
 use event::Event;
 
 pub use event::TaskEvent;
-pub(super) use host::{hostname, load_average};
 
 /// How many events wait at most to be sent: a tenth of a second of a busy worker.
 const WAITING_AT_MOST: usize = 16_384;

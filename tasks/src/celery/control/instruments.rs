@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
 use super::{Panel, Raised, Replied, ok, process};
-use crate::celery::events::hostname;
+use crate::celery::host::hostname;
 use crate::celery::protocol::python_repr;
 
 /// Names that sound like this have values that are nobody's business; the list is Celery's.

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::event::{Event, WorkerEvent};
-use super::{EventLoop, dropped, load_average};
+use super::{EventLoop, dropped};
 use crate::celery::amqp::mailbox::{Mail, MailChannel, MailError, Mailbox};
+use crate::celery::host::load_average;
 use crate::celery::message::{HeaderValue, Headers};
 
 const EXCHANGE: &str = "celeryev";

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::event::WorkerEvent;
 use super::*;
+use crate::celery::host::load_average;
 use crate::celery::protocol::{Request, Signature};
 use crate::celery::state::Signal;
 

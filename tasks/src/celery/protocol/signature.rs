@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::repr::{python_repr, tuple_repr};
 use super::{Compression, Embed, TimeLimit};
+use crate::celery::host::hostname;
 use crate::celery::message::{HeaderValue, Headers, Message, Properties};
 
 /// A task to be sent.
@@ -312,12 +313,7 @@ fn seconds(limit: Option<f64>) -> HeaderValue {
 
 /// `gen<pid>@<host>`, as Python's producer names itself.
 static ORIGIN: LazyLock<String> = LazyLock::new(|| {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() {
-        "localhost"
-    } else {
-        host.trim()
-    };
+    let host = hostname();
     format!("gen{}@{host}", std::process::id())
 });
 
