@@ -8,6 +8,7 @@ mod consumer;
 mod delayed;
 mod link;
 pub mod mailbox;
+mod pace;
 mod publisher;
 mod server;
 mod settler;

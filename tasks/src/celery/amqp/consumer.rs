@@ -11,6 +11,7 @@ use lapin::message::Delivery as Received;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::link::{ANSWER, Link, Session};
+use super::pace::Pace;
 use super::settler::{self, Settled, Settler};
 use super::topology::{self, QueueKind};
 use super::values::{from_wire, short};
@@ -73,6 +75,7 @@ pub(super) struct Consumer {
     running: TaskTracker,
     /// How many messages in a row went back: the wait before the next grows with it.
     given_back: Arc<AtomicU32>,
+    pace: Pace,
 }
 
 impl Consumer {
@@ -91,6 +94,7 @@ impl Consumer {
             slots,
             running: TaskTracker::new(),
             given_back: Arc::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -129,6 +133,8 @@ impl Consumer {
                 () = session.end_of(&channel) => return Err("the connection was lost".to_owned()),
             };
             self.start(received, slot, settler.clone());
+            // However many are finished at once, others on this thread have their turn.
+            consume_budget().await;
         }
         self.leave(&channel, &deliveries).await;
         // Who did not finish in time keeps a sender: those messages come again.
@@ -170,7 +176,7 @@ impl Consumer {
         let (given_back, stop) = (Arc::clone(&self.given_back), self.stop.clone());
         // The broker counts what is not acknowledged, and so do we: a task that is acknowledged early makes room for the next.
         let slot = Arc::new(Mutex::new(Some(slot)));
-        self.running.spawn(async move {
+        let work = Box::pin(async move {
             let (early, place) = (settler.clone(), Arc::clone(&slot));
             let receipt = Receipt::new(stop.clone(), move || {
                 settle(&early, Settled::Ack(tag));
@@ -197,6 +203,16 @@ impl Consumer {
             }
             drop(slot);
         });
+        let pace = self.pace.clone();
+        if !pace.is_quick() {
+            self.running.spawn(async move {
+                if let Some(waiting) = pace.look(work) {
+                    waiting.await;
+                }
+            });
+        } else if let Some(waiting) = pace.look(work) {
+            self.running.spawn(waiting);
+        }
     }
 
     /// Buffered messages are not started; those in hand are finished, then the channel's end returns the rest.

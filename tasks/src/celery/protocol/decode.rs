@@ -187,7 +187,7 @@ fn with_headers(
     })
 }
 
-/// Headers that are fields of a request.
+/// Headers that are fields of a request, in order.
 const FIELDS: [&str; 18] = [
     "argsrepr",
     "eta",
@@ -210,7 +210,9 @@ const FIELDS: [&str; 18] = [
 ];
 
 fn others(headers: &Headers) -> Headers {
-    let others = headers.iter().filter(|(name, _)| !FIELDS.contains(&name.as_str()));
+    let others = headers
+        .iter()
+        .filter(|(name, _)| FIELDS.binary_search(&name.as_str()).is_err());
     others.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
