@@ -1,5 +1,5 @@
-//! How often one address may come to the pages of customers and couriers: enough for people and for the mail scanner of a
-//! firm, too little to try what others have.
+//! How often one address may come to the pages of customers and couriers: enough for a shop that answers for its customers and
+//! for all who share a carrier's address, too little for a flood.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;

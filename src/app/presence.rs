@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use tracing::warn;
 use waybill_domain::known_words;
+use waybill_tasks::celery::host::hostname;
 use waybill_tasks::partner::Partners as Calls;
 
-use super::node::hostname;
 use super::{App, Does};
 use crate::store::{DbError, Store};
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use tracing::warn;
 use waybill_tasks::celery::consumers::Consumers;
 use waybill_tasks::celery::control::TaskFacts;
-use waybill_tasks::celery::host::hostname;
 use waybill_tasks::celery::registry::Registry;
 use waybill_tasks::celery::state::{ConsumedQueue, WorkerState};
 use waybill_tasks::celery::transport::{Keeper as _, Queue};

@@ -11,7 +11,7 @@ use waybill_webhooks::doors::{CALLBACKS_PER_MINUTE, Limits, Proxies, REJECTIONS_
 use super::fault::{self, Fault};
 
 /// More than people do, and a mail scanner of a whole firm.
-const VISITS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).expect("it is not zero");
+const VISITS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).expect("it is not zero");
 
 /// Where callbacks come from, and how many of them may be wrong.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Receiving {
     /// Callbacks of one partner that are taken in a minute (600,000); one too many is answered 429 with `Retry-After`, and is
     /// to be sent again.
     pub callbacks_per_minute: NonZeroU32,
-    /// Requests of one address (of one /64 in IPv6) to the customers' and couriers' pages in a minute (120).
+    /// Requests of one address (of one /64 in IPv6) to the customers' and couriers' pages in a minute (6000).
     pub visits_per_minute: NonZeroU32,
 }
 
