@@ -79,7 +79,7 @@ fn what_is_no_task_is_set_aside_whole_with_its_reason_and_place() {
         (&json!("amqp"), &json!("waybill"), &json!("a-1"))
     );
     let shown = stage
-        .run(&["dead", "show", oldest["id"].as_str().unwrap(), "--json"])
+        .run(&["dead", "show", oldest["id"].as_str().unwrap(), "--json", "--whole"])
         .good();
     assert!(shown.contains("[[], {}]"), "{shown}");
     assert_eq!(

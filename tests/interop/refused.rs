@@ -96,7 +96,7 @@ fn lines(out: &str) -> Vec<Json> {
 /// The message whole, as an operator sees it.
 fn shown(stage: &Stage, listed: &Json) -> Json {
     let id = listed["id"].as_str().expect("an id");
-    stage.run(&["dead", "show", id, "--json"]).json()
+    stage.run(&["dead", "show", id, "--json", "--whole"]).json()
 }
 
 fn is_of(row: &Json, properties: &Json) -> bool {

@@ -53,7 +53,7 @@ ANSWERED = {
     "too many arguments": (v2(b"[[1,2,3,4],{},{}]"), "wrong-arguments", "TypeError"),
     "an unknown argument": (v2(b'[[],{"story": 1},{}]'), "wrong-arguments", "TypeError"),
     "arguments that are no list": (v2(b"[5,{},{}]"), "args-not-list", "TypeError"),
-    "a callback that is text": (v2(b'[[],{},{"callbacks":["x"]}]'), "bad-embed", "AttributeError"),
+    "a callback that is text": (v2(b'[[1,2],{},{"callbacks":["x"]}]'), "bad-embed", "AttributeError"),
 }
 # A Python worker runs these, and so must we: a builtin task of every worker gives back what it is given.
 RUN = {
