@@ -125,7 +125,7 @@ impl Command for Take {
             outcome: "stored".to_owned(),
             payload_hash: received.sha256.to_vec(),
         });
-        unit.writes.callbacks.push(Callback {
+        let callback = Callback {
             callback_id: self.id,
             partner: received.partner.clone(),
             event_id: received.event_id.clone(),
@@ -145,10 +145,8 @@ impl Command for Take {
             repeated_at: None,
             replay_of: None,
             replayed_by: None,
-        });
-        let mut effect = self.core.new_effect(unit, self.id, None, "apply_partner_callback");
-        effect.subject = Some(self.id);
-        self.core.request(unit, effect);
+        };
+        self.core.take_callback(unit, callback);
         Stored::New
     }
 }

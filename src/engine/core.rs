@@ -8,7 +8,7 @@ use waybill_domain::{Change, Event, EventName, Fields, Graph, GraphVersion, Orde
 
 use super::message;
 use crate::store::outgoing::{Told, event_type};
-use crate::store::record::{Case, Effect, EffectState, Record};
+use crate::store::record::{Callback, Case, Effect, EffectState, Record};
 use crate::store::{Place, Store, Unit, effect_id};
 use crate::template::Template;
 
@@ -212,6 +212,15 @@ impl Core {
                 .push(message::pack(&self.store, queue, &message, unit.now));
         }
         unit.writes.effects.push(effect);
+    }
+
+    /// Keeps a callback, and asks for its task, which has its id.
+    pub(super) fn take_callback(&self, unit: &mut Unit, callback: Callback) {
+        let id = callback.callback_id;
+        unit.writes.callbacks.push(callback);
+        let mut effect = self.new_effect(unit, id, None, "apply_partner_callback");
+        effect.subject = Some(id);
+        self.request(unit, effect);
     }
 
     /// An effect beside those of the graph: of a callback, or an inverse of something that came too late.

@@ -70,7 +70,7 @@ impl Command for Replay {
             return Replayed::Waits(state);
         }
         let original = &self.original;
-        unit.writes.callbacks.push(Callback {
+        let callback = Callback {
             callback_id: self.attempt,
             // Its own, because the partner's stands for what the partner sent.
             event_id: format!("replay:{}", self.attempt),
@@ -88,10 +88,8 @@ impl Command for Replay {
             replay_of: Some(original.replay_of.unwrap_or(original.callback_id)),
             replayed_by: Some(self.by.clone()),
             ..original.clone()
-        });
-        let mut effect = self.core.new_effect(unit, self.attempt, None, "apply_partner_callback");
-        effect.subject = Some(self.attempt);
-        self.core.request(unit, effect);
+        };
+        self.core.take_callback(unit, callback);
         Replayed::As(self.attempt)
     }
 }

@@ -10,7 +10,7 @@ use waybill_webhooks::signing::SigningKey;
 
 use crate::stage::clients::Clients;
 use crate::stage::people::text;
-use crate::stage::{CALLBACK_SECRET, Stage, eventually};
+use crate::stage::{CALLBACK_SECRET, Stage, eventually, payment};
 
 /// Enough to share commits.
 const ORDERS: usize = 6;
@@ -76,20 +76,6 @@ fn arrange(stage: &Stage, token: &str) -> Vec<String> {
         let booked = items.iter().all(|order| order["partner_booking_id"].is_string());
         (items.len() == ORDERS && booked).then(|| items.iter().map(|order| text(&order["delivery_order_id"])).collect())
     })
-}
-
-fn payment(ordering: &str) -> String {
-    let address =
-        json!({"name": "A. Reader", "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE"});
-    let event = json!({
-        "event_id": format!("evt-{ordering}"), "type": "payment.succeeded", "occurred_at": "2026-11-20T11:00:00Z",
-        "data": {
-            "payment_id": format!("pay-{ordering}"), "ordering_id": ordering, "customer_id": "cus-1", "locale": "de",
-            "amount": {"minor_units": 4599, "currency": "EUR"}, "pickup": address, "dropoff": address,
-            "items": [{"sku": "b-1", "title": "A printed book", "quantity": 1, "format": "physical"}],
-        },
-    });
-    event.to_string()
 }
 
 /// How often each order was picked up by its log, and how often that was only noted.

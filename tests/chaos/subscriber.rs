@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::stage::{Stage, eventually};
+use crate::stage::{Stage, eventually, payment};
 
 const ORDERS: usize = 12;
 
@@ -84,20 +84,6 @@ fn serve(stream: TcpStream, heard: &Mutex<Vec<(String, String)>>, awake: &Atomic
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             .ok()?;
     }
-}
-
-fn payment(ordering: &str) -> String {
-    let address =
-        json!({"name": "A. Reader", "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE"});
-    let event = json!({
-        "event_id": format!("evt-{ordering}"), "type": "payment.succeeded", "occurred_at": "2026-11-20T11:00:00Z",
-        "data": {
-            "payment_id": format!("pay-{ordering}"), "ordering_id": ordering, "customer_id": "cus-1", "locale": "de",
-            "amount": {"minor_units": 4599, "currency": "EUR"}, "pickup": address, "dropoff": address,
-            "items": [{"sku": "b-1", "title": "A printed book", "quantity": 1, "format": "physical"}],
-        },
-    });
-    event.to_string()
 }
 
 fn subscribe(stage: &Stage, url: &str) {

@@ -9,7 +9,7 @@ use waybill_tasks::celery::protocol::Request;
 
 use crate::carrier::{Carrier, Consumer};
 use crate::stage::people::text;
-use crate::stage::{Stage, eventually, repository};
+use crate::stage::{Stage, eventually, payment, repository};
 
 /// What the API says of all orders of one machine.
 fn orders(stage: &Stage, token: &str) -> Vec<Json> {
@@ -41,20 +41,6 @@ fn links(notices: &Consumer) -> BTreeSet<String> {
 
 fn in_state(orders: &[Json], state: &str) -> usize {
     orders.iter().filter(|order| order["state"] == state).count()
-}
-
-fn payment(ordering: &str) -> String {
-    let address =
-        json!({"name": "A. Reader", "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE"});
-    let event = json!({
-        "event_id": format!("evt-{ordering}"), "type": "payment.succeeded", "occurred_at": "2026-11-20T11:00:00Z",
-        "data": {
-            "payment_id": format!("pay-{ordering}"), "ordering_id": ordering, "customer_id": "cus-1", "locale": "de",
-            "amount": {"minor_units": 4599, "currency": "EUR"}, "pickup": address, "dropoff": address,
-            "items": [{"sku": "b-1", "title": "A printed book", "quantity": 1, "format": "physical"}],
-        },
-    });
-    event.to_string()
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use clients::Clients;
@@ -307,6 +307,21 @@ pub(crate) fn eventually<T>(what: &str, within: Duration, mut ask: impl FnMut() 
         assert!(start.elapsed() < within, "not within {within:?}: {what}");
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// The payment of a printed book, as an event.
+pub(crate) fn payment(ordering: &str) -> String {
+    let address =
+        json!({"name": "A. Reader", "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE"});
+    let event = json!({
+        "event_id": format!("evt-{ordering}"), "type": "payment.succeeded", "occurred_at": "2026-11-20T11:00:00Z",
+        "data": {
+            "payment_id": format!("pay-{ordering}"), "ordering_id": ordering, "customer_id": "cus-1", "locale": "de",
+            "amount": {"minor_units": 4599, "currency": "EUR"}, "pickup": address, "dropoff": address,
+            "items": [{"sku": "b-1", "title": "A printed book", "quantity": 1, "format": "physical"}],
+        },
+    });
+    event.to_string()
 }
 
 /// A port below those that the kernel gives to clients, so that a process finds it free when it starts again.
