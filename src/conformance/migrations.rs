@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use waybill_domain::{Change, GraphVersion, OrderId};
+use waybill_domain::{Change, GraphVersion, OrderId, known_words};
 
 use super::activations::{activate_as, publish_these, share, version_of, with_second};
 use super::fixture::{Fixture, report};
@@ -261,6 +261,29 @@ on_both! {
         assert_eq!(left.0, Verdict::Good, "{}", left.1);
         assert_eq!((refused, String::from_utf8(told).unwrap()), (Verdict::Bad, "delivery-order version 2 -> version 1: version 1 is retired\n".to_owned()));
         assert_eq!(version_of(&fixture, id).await, 2);
+        fixture.assert_sound().await;
+    }
+
+    async fn nobody_is_moved_while_a_process_runs_that_cannot_run_the_version(fixture: Fixture) {
+        let store = fixture.engine.store().clone();
+        let id = fixture.order("o1").await;
+        publish_these(&fixture, &sooner()).await;
+        let older: Vec<String> = known_words().into_iter().filter(|word| word != "effect book_delivery_partner").collect();
+        store.report_process("old-1", "work", json!({ "knows": older })).await.unwrap();
+        let run = async || {
+            let mut told = Vec::new();
+            let verdict = migrate_orders(&store, &the_move(&[]), manner(&CancellationToken::new()), Style::Text, |_| (), &mut told).await.unwrap();
+            (verdict, String::from_utf8(told).expect("text"))
+        };
+
+        let (refused, told) = run().await;
+        let stayed = version_of(&fixture, id).await;
+        store.forget_process("old-1").await.unwrap();
+        let (moved, _) = run().await;
+
+        assert_eq!((refused, stayed), (Verdict::Bad, 1));
+        assert_eq!(told, "delivery-order version 1 -> version 2: old-1 (work) cannot run version 2: it does not know effect book_delivery_partner\n");
+        assert_eq!((moved, version_of(&fixture, id).await), (Verdict::Good, 2));
         fixture.assert_sound().await;
     }
 

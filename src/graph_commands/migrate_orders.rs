@@ -152,14 +152,16 @@ async fn plan(store: &Store, asked: &Move) -> Result<Result<Migration, String>, 
         return Ok(Err("they are the same version".to_owned()));
     }
     let found = find(asked.from).and_then(|(from, _)| Ok((from, find(asked.to)?)));
-    Ok(match found {
-        Err(why) => Err(why),
-        Ok((_, (_, true))) => Err(format!("version {} is retired", asked.to)),
-        Ok((from, (to, false))) => {
-            let planned = Migration::plan(Arc::new(from), Arc::new(to), asked.mapping.clone());
-            planned.map_err(|error| error.to_string())
-        }
-    })
+    let (from, to) = match found {
+        Err(why) => return Ok(Err(why)),
+        Ok((_, (_, true))) => return Ok(Err(format!("version {} is retired", asked.to))),
+        Ok((from, (to, false))) => (from, to),
+    };
+    if let Some(unable) = store.unable_to_run(&to).await? {
+        return Ok(Err(unable.to_string()));
+    }
+    let planned = Migration::plan(Arc::new(from), Arc::new(to), asked.mapping.clone());
+    Ok(planned.map_err(|error| error.to_string()))
 }
 
 /// What was found or done, for people and programs.

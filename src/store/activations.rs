@@ -136,6 +136,13 @@ async fn close_fence(tx: &mut Tx) -> Result<(), DbError> {
     Ok(())
 }
 
+const RUNNING: &str = "SELECT process, role, report FROM processes WHERE seen_at >= $1 ORDER BY role, process";
+
+fn first_unable(processes: &[Row], graph: &Graph) -> Result<Option<Unable>, DbError> {
+    let mut unable = processes.iter().map(|process| unable(process, graph));
+    unable.find_map(Result::transpose).transpose()
+}
+
 /// What a process lacks to run a version. One of a release that does not say what it knows lacks everything.
 fn unable(process: &Row, graph: &Graph) -> Result<Option<Unable>, DbError> {
     let report = process.json("report")?;
@@ -271,8 +278,7 @@ impl Store {
     /// Whether this program, or a process that runs, does not know what one of these versions needs.
     async fn why_not_run(&self, tx: &mut Tx, machine: &str, shares: &[Share]) -> Result<Option<NotActivated>, DbError> {
         let since = self.now().await? - GONE;
-        let sql = "SELECT process, role, report FROM processes WHERE seen_at >= $1 ORDER BY role, process";
-        let processes = tx.rows(sql, vec![since.into()]).await?;
+        let processes = tx.rows(RUNNING, vec![since.into()]).await?;
         for Share { version, .. } in shares {
             let sql = "SELECT document FROM graph_versions WHERE machine = $1 AND version = $2";
             let rows = tx.rows(sql, vec![machine.into(), i64::from(version.0).into()]).await?;
@@ -281,13 +287,18 @@ impl Store {
                 Ok(graph) => graph,
                 Err(unreadable) => return Ok(Some(NotActivated::Unreadable(unreadable.to_string()))),
             };
-            for process in &processes {
-                if let Some(unable) = unable(process, &graph)? {
-                    return Ok(Some(NotActivated::Unable(unable)));
-                }
+            if let Some(unable) = first_unable(&processes, &graph)? {
+                return Ok(Some(NotActivated::Unable(unable)));
             }
         }
         Ok(None)
+    }
+
+    /// A process that runs and does not know what this version needs, if there is one.
+    pub async fn unable_to_run(&self, graph: &Graph) -> Result<Option<Unable>, DbError> {
+        let since = self.now().await? - GONE;
+        let processes = self.db.rows(RUNNING, vec![since.into()]).await?;
+        first_unable(&processes, graph)
     }
 
     /// Retires a version for ever, unless orders live on it or are born with it.

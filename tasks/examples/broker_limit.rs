@@ -2,7 +2,7 @@
 //! bare loop. `make bench` measures workers against it.
 //!
 //!     broker_limit fill URL QUEUE COUNT [COUNTDOWN-SECONDS]
-//!     broker_limit drain URL QUEUE COUNT ACK-EVERY
+//!     broker_limit drain URL QUEUE COUNT ACK-EVERY (until it is killed)
 
 use std::error::Error;
 use std::time::Duration;
@@ -87,6 +87,8 @@ fn field(value: &HeaderValue) -> lapin::types::AMQPValue {
     }
 }
 
+/// Takes until it is killed: the broker's channel holds back acknowledgements that a quorum queue has not settled yet, and to
+/// close it would put their messages back.
 async fn drain(channel: &Channel, queue: &str, count: usize, every: usize) -> Result<(), Box<dyn Error>> {
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let options = BasicConsumeOptions::default();
@@ -99,9 +101,6 @@ async fn drain(channel: &Channel, queue: &str, count: usize, every: usize) -> Re
         if taken % every == 0 || taken == count {
             let multiple = BasicAckOptions { multiple: every > 1 };
             delivery.acker.ack(multiple).await?;
-        }
-        if taken == count {
-            break;
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ mod cli;
 mod edge_cases;
 mod embedded;
 mod partners;
+mod presence;
 mod real;
 #[path = "../support/stage.rs"]
 #[expect(dead_code, reason = "for all stories, and each folder tells only some")]
