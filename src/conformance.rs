@@ -12,6 +12,7 @@ mod messages;
 mod migrations;
 mod outgoing;
 mod payments;
+mod renamed;
 mod silence;
 mod subscriber;
 mod transactions;

@@ -19,6 +19,7 @@ use waybill_domain::Role;
 use crate::api::Auth;
 use crate::app::{App, DeliveryPartners, Does, Work};
 use crate::config::{self, Settings};
+use crate::engine::MACHINE;
 use crate::partner_sim::SimulatorOptions;
 
 use basket::Basket;
@@ -70,7 +71,8 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<bool> {
     let baskets = Basket::fill(args.orders, args.seed);
     let people = People::employ(&app, &token)?;
     let paying = tokio::spawn(people.clone().pay(baskets.clone(), PAYING));
-    let mut screen = Screen::new();
+    let graph = app.engine.template().graphs().find(|graph| graph.machine() == MACHINE);
+    let mut screen = Screen::new(graph.context("the template has a graph of delivery orders")?);
     let started = Instant::now();
     let verdict = loop {
         tokio::time::sleep(Duration::from_millis(250)).await;

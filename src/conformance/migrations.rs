@@ -26,7 +26,7 @@ fn renamed() -> Template {
     with_second(|text| text.replace(" PICKED_UP", " COLLECTED"))
 }
 
-fn the_move(mapping: &[(&str, &str)]) -> Move {
+pub(super) fn the_move(mapping: &[(&str, &str)]) -> Move {
     let pairs = mapping.iter().map(|(old, new)| ((*old).into(), (*new).into()));
     Move {
         machine: MACHINE.to_owned(),
@@ -53,7 +53,7 @@ async fn rehearse(store: &Store, asked: &Move) -> (Verdict, Json) {
     )
 }
 
-async fn migrate(store: &Store, asked: &Move) -> (Verdict, Json) {
+pub(super) async fn migrate(store: &Store, asked: &Move) -> (Verdict, Json) {
     let mut told = Vec::new();
     let manner = manner(&CancellationToken::new());
     let verdict = migrate_orders(store, asked, manner, Style::Json, |_| (), &mut told).await;

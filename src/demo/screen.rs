@@ -3,34 +3,29 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
+use waybill_domain::Graph;
+
 use super::verdict::Verdict;
 
 /// On a terminal the picture is drawn anew; elsewhere a line is printed now and then.
 pub(super) struct Screen {
+    /// In the order of their lives.
+    states: Vec<String>,
     terminal: bool,
     lines: usize,
     printed: Option<Instant>,
 }
 
-/// The states in the order of their lives.
-const STATES: [&str; 8] = [
-    "CREATED",
-    "PICKED_UP",
-    "DELIVERED",
-    "DELIVERY_CONFIRMED",
-    "DELIVERY_FAILED",
-    "PENDING_BY_OPERATOR",
-    "REPLACED",
-    "CANCELLED",
-];
 /// Orders that one character of a bar stands for.
 const PER_CELL: i64 = 4;
 /// Between two lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(2);
 
 impl Screen {
-    pub(super) fn new() -> Self {
+    /// Shows the states of this graph.
+    pub(super) fn new(graph: &Graph) -> Self {
         Self {
+            states: graph.states().map(|state| state.name.to_string()).collect(),
             terminal: std::io::stdout().is_terminal(),
             lines: 0,
             printed: None,
@@ -51,7 +46,8 @@ impl Screen {
                 return Ok(());
             }
             self.printed = Some(Instant::now());
-            let counts: Vec<_> = STATES
+            let counts: Vec<_> = self
+                .states
                 .iter()
                 .filter(|state| count(state) > 0)
                 .map(|state| format!("{state} {}", count(state)))
@@ -67,7 +63,7 @@ impl Screen {
         if self.lines > 0 {
             write!(out, "\x1b[{}A", self.lines)?;
         }
-        for state in STATES {
+        for state in &self.states {
             let count = count(state);
             let bar = "█".repeat(usize::try_from((count + PER_CELL - 1) / PER_CELL).unwrap_or(0));
             writeln!(out, "\x1b[2K  {state:<20} {count:>5}  {bar}")?;
@@ -79,7 +75,7 @@ impl Screen {
             verdict.breaker,
             verdict.open_cases
         )?;
-        self.lines = STATES.len() + 1;
+        self.lines = self.states.len() + 1;
         out.flush()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use waybill_domain::GraphVersion;
+use waybill_domain::{GraphVersion, Outcome};
 use waybill_tasks::partner::breaker::BreakerState;
 
 use super::basket::{Basket, Kind};
@@ -49,7 +49,7 @@ impl Verdict {
                 let record = &order.loaded.record;
                 let entry = orderings.entry(record.ordering_id.clone()).or_default();
                 entry.0 += 1;
-                entry.1 += u64::from(order.loaded.order.state == "DELIVERY_CONFIRMED");
+                entry.1 += u64::from(record.outcome.as_deref() == Some(Outcome::Success.as_str()));
                 if record.outcome.is_some() {
                     terminal.push(order.loaded.order.id.to_string());
                 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Change, Event, EventName, Fields, Graph, GraphVersion, OrderId, Refusal, Role, Transition};
+use waybill_domain::{
+    Change, Event, EventName, Fields, Graph, GraphVersion, OrderId, Outcome, Refusal, Role, StateName, Transition,
+};
+use waybill_webhooks::ReportKind;
 
 use super::message;
 use crate::store::outgoing::{Told, event_type};
 use crate::store::record::{Callback, Case, Effect, EffectState, Record};
-use crate::store::{Place, Store, Unit, effect_id};
+use crate::store::{LogEntry, Place, Store, Unit, effect_id};
 use crate::template::Template;
 
 /// The machine of delivery orders.
@@ -146,7 +149,7 @@ impl Core {
             record.outcome = Some(outcome.as_str().to_owned());
             record.live = false;
         }
-        if transition.to == "DELIVERY_CONFIRMED" {
+        if state.outcome == Some(Outcome::Success) {
             record.confirmed_by = Some(confirmed_by(transition.actor.role).to_owned());
         }
         let left_attention = transition
@@ -347,6 +350,19 @@ impl Core {
 /// A field of an event, as text.
 pub(super) fn text(fields: &Fields, name: &str) -> Option<String> {
     fields.get(name).and_then(|value| value.as_text()).map(str::to_owned)
+}
+
+/// Whether the partner has the parcel from that state on: the report of a pick-up leads there.
+pub(super) fn is_collected(graph: &Graph, state: &StateName) -> bool {
+    let picked_up = ReportKind::PickedUp.event();
+    picked_up.is_some_and(|event| graph.edges(event.as_str()).any(|(_, edge)| edge.to == *state))
+}
+
+/// Whether an order has left the state that a row of its log led to.
+pub(super) fn has_left(log: &[LogEntry], sequence: i64) -> bool {
+    // Ranks rise, so it never comes back; a migration gives the state another name at most.
+    let later = log.iter().map(|entry| &entry.transition).filter(|row| row.revision.0 > sequence);
+    later.into_iter().any(|row| row.change == Change::Moved)
 }
 
 fn confirmed_by(role: Role) -> &'static str {

@@ -7,15 +7,15 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Actor, Event, Fields, OrderId, Role};
+use waybill_domain::{Actor, Event, EventName, Fields, GraphVersion, OrderId, Revision, Role};
 use waybill_tasks::orders::{Booking, Finish, Reported};
 
 use super::booking::{BOOK, CANCEL};
-use super::core::{Core, text};
+use super::core::{Core, has_left, text};
 use super::{Engine, EngineError};
 use crate::store::committer::Command;
 use crate::store::record::{Effect, EffectState};
-use crate::store::{Needs, Unit};
+use crate::store::{LogEntry, Needs, Unit};
 
 /// These talk to the partner, and one at a time per order.
 const TALK_TO_PARTNER: [&str; 2] = [BOOK, CANCEL];
@@ -78,18 +78,35 @@ impl Engine {
         let Some(sequence) = self.core.store.effect(effect).await?.map(|effect| effect.sequence) else {
             return Ok(());
         };
-        let log = self.core.store.log(order).await?;
-        let entered = log.iter().find(|entry| entry.transition.revision.0 == sequence);
-        let event = entered.map_or_else(String::new, |entry| entry.transition.event.to_string());
-        Ok(self
-            .committer
-            .submit(OpenCase {
+        loop {
+            let log = self.core.store.log(order).await?;
+            let entered = log.iter().find(|entry| entry.transition.revision.0 == sequence);
+            let (Some(entered), Some(last)) = (entered, log.last()) else {
+                return Ok(());
+            };
+            if has_left(&log, sequence) {
+                return Ok(());
+            }
+            let command = OpenCase {
                 core: self.core.clone(),
                 sequence,
-                event,
+                event: entered.transition.event.clone(),
+                handed_on: self.was_handed_on(entered).await?,
                 order,
-            })
-            .await?)
+                seen: last.transition.revision,
+            };
+            if let Ok(()) = self.committer.submit(command).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a state was entered because the one before hands on at once.
+    async fn was_handed_on(&self, entered: &LogEntry) -> Result<bool, EngineError> {
+        let graph = self.graph_of(GraphVersion(entered.graph_version)).await?;
+        let row = &entered.transition;
+        let before = || graph.as_deref()?.state(row.from.as_ref()?.as_str())?.deadline.as_ref();
+        Ok(before().is_some_and(|deadline| deadline.is_immediate() && deadline.event == row.event))
     }
 }
 
@@ -376,12 +393,19 @@ struct OpenCase {
     /// Sequence of the transition to the state that waits for an operator.
     sequence: i64,
     /// The event behind it.
-    event: String,
+    event: EventName,
+    /// That event happened by itself, on arrival in the state before.
+    handed_on: bool,
     order: OrderId,
+    /// The revision at which the order still waited; checked again under lock.
+    seen: Revision,
 }
 
+/// The order has a newer log row than was read.
+struct Meanwhile;
+
 impl Command for OpenCase {
-    type Answer = ();
+    type Answer = Result<(), Meanwhile>;
 
     fn needs(&self) -> Needs {
         Needs {
@@ -390,19 +414,18 @@ impl Command for OpenCase {
         }
     }
 
-    fn run(&self, unit: &mut Unit) {
+    fn run(&self, unit: &mut Unit) -> Result<(), Meanwhile> {
         let Some(loaded) = unit.orders.get(&self.order) else {
-            return;
+            return Ok(());
         };
-        let still_waits = loaded.order.state == "PENDING_BY_OPERATOR";
-        if !still_waits {
-            return;
+        if loaded.order.revision != self.seen {
+            return Err(Meanwhile);
         }
         let (order, record) = (&loaded.order, &loaded.record);
         // A failed delivery hands over at once: its reason says more than that it did.
         let reason = match &record.failure_reason {
-            Some(reason) if self.event == "ESCALATED" => reason.clone(),
-            _ => self.event.clone(),
+            Some(reason) if self.handed_on => reason.clone(),
+            _ => self.event.to_string(),
         };
         let detail = json!({
             "ordering_id": record.ordering_id,
@@ -419,5 +442,6 @@ impl Command for OpenCase {
             &reason,
             detail,
         );
+        Ok(())
     }
 }

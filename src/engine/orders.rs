@@ -3,14 +3,16 @@
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Actor, FieldName, FieldValue, Fields, OrderId, Role, StateName, Transition};
+use waybill_domain::{
+    Actor, FieldName, FieldValue, Fields, Graph, GraphVersion, Kind, OrderId, Role, StateName, Transition,
+};
 use waybill_tasks::orders::{
-    Begin, ConfirmationLink, Finish, OrderRecord, Orders, Report as TaskReport, Taken, Unavailable, Work,
+    Begin, ConfirmationLink, Finish, OrderRecord, Orders, Report as TaskReport, Stage, Taken, Unavailable, Work,
 };
 
 use super::apply::{Answer, Report};
 use super::booking::{BOOK, CANCEL};
-use super::core::text;
+use super::core::{has_left, is_collected, text};
 use super::effect::{Lease, NOT_BOOKED_BY, PARTNER_CHOSEN};
 use super::payment::Followed;
 use super::{Engine, EngineError};
@@ -51,17 +53,20 @@ impl Orders for Engine {
         };
         let log = store.log(order_id).await.map_err(unavailable)?;
         let entry = log.iter().find(|entry| entry.transition.revision.0 == effect.sequence);
-        let (entered, occurred_at) = entry.map_or_else(
-            || (order.loaded.order.state.clone(), effect.created_at),
-            |entry| (entry.transition.to.clone(), entry.transition.occurred_at),
-        );
+        let Some(entry) = entry else {
+            return Ok(Begin::Done);
+        };
+        let graph = self.graph_of(GraphVersion(entry.graph_version)).await;
+        let stage = stage(graph.map_err(unavailable)?.as_deref(), &entry.transition.to);
+        let has_left = has_left(&log, effect.sequence);
         let chosen = log
             .iter()
             .map(|entry| &entry.transition)
             .filter(|it| it.event == PARTNER_CHOSEN);
         let names = |it: &Transition| [text(&it.fields, "partner"), text(&it.fields, NOT_BOOKED_BY)];
         let asked = chosen.flat_map(names).flatten().collect();
-        let mut work = work(effect, entered, occurred_at, &order);
+        let mut work = work(effect, &entry.transition, &order);
+        (work.stage, work.has_left) = (stage, has_left);
         work.asked = asked;
         if work.name == CANCEL && work.order.partner_booking_id.is_none() {
             work.booking_unknown = store.is_outcome_unknown(order_id, BOOK).await.map_err(unavailable)?;
@@ -229,14 +234,24 @@ pub fn split_fields(fields: &Json) -> Result<(Fields, Json), String> {
     ))
 }
 
-fn work(effect: Effect, entered: StateName, occurred_at: chrono::DateTime<chrono::Utc>, stored: &Stored) -> Work {
+fn stage(graph: Option<&Graph>, entered: &StateName) -> Stage {
+    match graph.and_then(|graph| Some((graph, graph.state(entered.as_str())?.kind))) {
+        Some((graph, _)) if is_collected(graph, entered) => Stage::Collected,
+        Some((_, Kind::Attention)) => Stage::Attention,
+        _ => Stage::Other,
+    }
+}
+
+fn work(effect: Effect, entry: &Transition, stored: &Stored) -> Work {
     let (order, record) = (&stored.loaded.order, &stored.loaded.record);
     Work {
         effect_id: effect.effect_id,
         name: effect.name,
         sequence: effect.sequence,
-        entered,
-        occurred_at,
+        entered: entry.to.clone(),
+        stage: Stage::Other,
+        has_left: false,
+        occurred_at: entry.occurred_at,
         attempts: u32::try_from(effect.attempts).unwrap_or(u32::MAX),
         asked: Vec::new(),
         booking_unknown: false,

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
-use waybill_domain::{Actor, Event, Fields, OrderId, Refusal, Role};
+use waybill_domain::{
+    Actor, CancelReason, Edge, Event, EventName, Fields, Graph, OrderId, Outcome, Refusal, Role, StateName,
+};
 
-use super::core::{Core, MACHINE};
+use super::core::{Core, MACHINE, is_collected};
 use super::{Engine, EngineError, new_order_id};
 use crate::store::committer::Command;
 use crate::store::record::{InboxRow, Payment, PaymentState, Record};
@@ -15,6 +17,9 @@ use crate::store::{Needs, Place, Unit, digest};
 
 /// The inbox's name for what is told of payments.
 const SOURCE: &str = "payment";
+
+/// A refund that moves nothing.
+const REFUNDED: &str = "PAYMENT_REFUNDED";
 
 /// An ordering was paid for.
 #[derive(Debug, Clone, PartialEq)]
@@ -265,6 +270,17 @@ impl TakePayment {
     }
 }
 
+/// The event by which whoever tells of payments calls an order off: out of this state where one leads, else out of another one.
+fn calling_off(graph: &Graph, state: &StateName) -> Option<EventName> {
+    let is_called_off = |edge: &&Edge| {
+        let outcome = graph.state(edge.to.as_str()).and_then(|end| end.outcome);
+        edge.actors.contains(&Role::PaymentService) && outcome == Some(Outcome::Cancelled)
+    };
+    let here = graph.state(state.as_str()).into_iter();
+    let mut edges = here.chain(graph.states()).flat_map(|state| state.edges.values());
+    edges.find(is_called_off).map(|edge| edge.event.clone())
+}
+
 /// The ordering has got another live order since it was read.
 struct Meanwhile(Option<OrderId>);
 
@@ -350,19 +366,23 @@ impl TakeRefund {
                 .open_case(unit, "refund-after-end", subject, None, "REFUND_AFTER_END", detail);
             return (Followed::Recorded, None, "case");
         };
-        let picked_up = unit.orders[&id].order.visited.contains("PICKED_UP");
+        let order = &unit.orders[&id].order;
+        let graph = self.core.graph_in(unit, id);
+        let is_collected = |state| graph.as_deref().is_some_and(|graph| is_collected(graph, state));
+        let picked_up = order.visited.iter().any(is_collected);
+        let call_off = graph.as_deref().and_then(|graph| calling_off(graph, &order.state));
         let event = Event {
-            name: "CANCELLED".into(),
+            name: call_off.clone().unwrap_or_else(|| REFUNDED.into()),
             key: format!("refund:{}", refunded.key),
             actor: Actor {
                 role: Role::PaymentService,
                 id: "payments".to_owned(),
             },
-            fields: Fields::from([("cancel_reason".into(), "PAYMENT_REVERSED".into())]),
+            fields: Fields::from([("cancel_reason".into(), CancelReason::PaymentReversed.as_str().into())]),
             inferred: false,
             occurred_at: refunded.occurred_at,
         };
-        let refusal = if full && !picked_up {
+        let refusal = if full && !picked_up && call_off.is_some() {
             match self.core.apply(unit, id, event.clone(), &Json::Null) {
                 Ok(applied) => {
                     let sequence = applied.transitions.last().map_or(0, |last| last.revision.0);
@@ -381,7 +401,7 @@ impl TakeRefund {
     fn tell_operator(&self, unit: &mut Unit, id: OrderId, event: Event, full: bool, refusal: Option<&Refusal>) {
         let kind = if full { "refund-after-pickup" } else { "partial-refund" };
         let event = Event {
-            name: "PAYMENT_REFUNDED".into(),
+            name: REFUNDED.into(),
             fields: Fields::new(),
             ..event
         };

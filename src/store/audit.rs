@@ -126,8 +126,8 @@ impl Store {
                 audit.log_rows += log.len() as u64;
                 audit.effects += effects.len() as u64;
                 check_log(&mut audit, order, log);
-                check_record(&mut audit, order);
                 let graph = |version| graphs(order.machine.as_str(), version);
+                check_record(&mut audit, graph(order.order.graph_version.0).as_deref(), order);
                 check_graph(&mut audit, graph, order, log, effects);
                 check_publication(&mut audit, order.order.id, effects);
             }
@@ -278,10 +278,15 @@ fn check_log(audit: &mut Audit, order: &Loaded, log: &[LogRow]) {
     }
 }
 
+/// The field of a graph that the record keeps too.
+const FAILURE_REASON: &str = "failure_reason";
+
 /// I5, and what the record says of the state.
-fn check_record(audit: &mut Audit, order: &Loaded) {
+fn check_record(audit: &mut Audit, graph: Option<&Graph>, order: &Loaded) {
     let (id, record) = (order.order.id, &order.record);
-    if order.order.visited.contains("DELIVERY_FAILED") && record.failure_reason.is_none() {
+    let visited = order.order.visited.iter().filter_map(|state| graph?.state(state.as_str()));
+    let has_failed = visited.flat_map(|state| &state.requires).any(|field| *field == FAILURE_REASON);
+    if has_failed && record.failure_reason.is_none() {
         audit.report("I5", id, None, "a failed delivery has no reason".to_owned());
     }
     if record.live != record.outcome.is_none() {

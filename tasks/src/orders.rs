@@ -64,7 +64,11 @@ pub struct Work {
     pub sequence: i64,
     /// The state that transition led to.
     pub entered: StateName,
-    /// When that was, by the reporter.
+    /// What that state means for the people around the order.
+    pub stage: Stage,
+    /// The order has left that state since: what was wanted there is wanted no longer.
+    pub has_left: bool,
+    /// When the order came there, by the reporter.
     pub occurred_at: DateTime<Utc>,
     /// Attempts that ended before this one.
     pub attempts: u32,
@@ -74,6 +78,17 @@ pub struct Work {
     pub booking_unknown: bool,
     /// The order as it is now.
     pub order: OrderRecord,
+}
+
+/// What a state means for the people around an order, whatever its graph calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The partner has just got the parcel.
+    Collected,
+    /// Somebody must step in.
+    Attention,
+    /// Neither.
+    Other,
 }
 
 /// An order with what the relational record says of it.

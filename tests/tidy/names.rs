@@ -1,5 +1,7 @@
 //! Words: one name for one thing.
 
+use std::collections::BTreeSet;
+
 use crate::code::{identifiers, words};
 use crate::repository::{files, keep, product};
 
@@ -66,5 +68,48 @@ fn a_task_is_called_as_its_file() {
     keep(
         "effect, Celery task and file have one name",
         broken.map(|file| file.path.clone()).collect(),
+    );
+}
+
+/// Places that speak of something else by the same words: partners' languages, Celery, and the columns of a table.
+const OTHER_WORDS: [&str; 4] = [
+    "webhooks/src/partners",
+    "src/partner_sim",
+    "tasks/src/celery",
+    "src/commands/subscribers",
+];
+
+/// The states of every version in a template, by their place in the frame that all templates share.
+fn states(template: &str) -> BTreeSet<&str> {
+    let (before_states, in_state) = ("          states:", "            ");
+    let mut inside = false;
+    let mut states = BTreeSet::new();
+    for line in template.lines() {
+        match line.strip_prefix(in_state) {
+            Some(name) if inside && !name.starts_with(' ') => states.extend(name.strip_suffix(':')),
+            Some(_) => {}
+            None => inside = line == before_states || inside && line.is_empty(),
+        }
+    }
+    states
+}
+
+#[test]
+fn what_an_order_is_in_is_named_by_its_graph_only() {
+    let template = files().iter().find(|file| file.path == "cloudformation/delivery-graph.yaml");
+    let states = states(&template.expect("the template of delivery orders").text);
+    assert!(states.contains("PENDING_BY_OPERATOR") && states.len() >= 8, "{states:?}");
+
+    let others = product().filter(|file| !OTHER_WORDS.iter().any(|place| file.is_in(place)));
+    let broken = others.flat_map(|file| {
+        let code = &file.text[..file.code_outside_tests().len()];
+        file.lines_where(code, |line| {
+            states.iter().any(|state| line.contains(&format!("\"{state}\"")))
+        })
+    });
+
+    keep(
+        "no Rust code names a state of a published graph: ask for its kind, its outcome, or where an event leads",
+        broken.collect(),
     );
 }

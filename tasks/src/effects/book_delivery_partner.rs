@@ -40,7 +40,7 @@ impl Task<Effects> for BookDeliveryPartner {
 /// anything is sent again; where it has neither, nothing is sent again.
 async fn book(effects: &Effects, work: &Work) -> Finish {
     let order = &work.order;
-    if order.state != "CREATED" || order.partner_booking_id.is_some() {
+    if work.has_left || order.partner_booking_id.is_some() {
         return Finish::Done;
     }
     let partner = match effects.partner_of(order) {

@@ -7,7 +7,7 @@ use super::outside::Outside;
 use super::{EffectArgs, Effects, ended_before};
 use crate::celery::protocol::Request;
 use crate::celery::registry::{Task, TaskError};
-use crate::orders::{ConfirmationLink, Work};
+use crate::orders::{ConfirmationLink, Stage, Work};
 
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
@@ -22,20 +22,22 @@ impl Task<Effects> for NotifyCustomer {
         };
         let kind = kind(&work);
         // The link is derived, so a second run sends the same one.
-        let link = match kind.as_str() {
-            "picked_up" => effects.orders.handover_link(work.effect_id).await?,
-            _ => None,
+        let link = match work.stage {
+            Stage::Collected => effects.orders.handover_link(work.effect_id).await?,
+            Stage::Attention | Stage::Other => None,
         };
         let finish = effects.hand_over(&work, notice(effects, &work, &kind, link)).await;
         effects.finish(&work, finish).await
     }
 }
 
-/// By the state that was entered, not by the present one: the order may have moved on.
+/// By the state that was entered, not by the present one: the order may have moved on. Whoever words the notices knows the first two
+/// whatever a graph calls its states.
 fn kind(work: &Work) -> String {
-    match work.entered.as_str() {
-        "DELIVERY_FAILED" => "failed".to_owned(),
-        state => state.to_lowercase(),
+    match work.stage {
+        Stage::Collected => "picked_up".to_owned(),
+        Stage::Attention => "failed".to_owned(),
+        Stage::Other => work.entered.as_str().to_lowercase(),
     }
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use waybill_tasks::celery::message::{HeaderValue, Message};
 use waybill_tasks::celery::protocol::Request;
 use waybill_tasks::celery::transport::Routing;
-use waybill_tasks::orders::Finish;
+use waybill_tasks::orders::{Finish, Stage};
 
 use crate::world::{EFFECT, ORDER, World};
 
@@ -29,8 +29,11 @@ fn sent(world: &World) -> (Message, Request) {
 
 #[tokio::test]
 async fn a_customer_is_told_of_the_pick_up() {
-    let world = due("notify_customer", "PICKED_UP").await;
-    world.change(|work| work.order.tracking_url = Some("https://partner.example/1".to_owned()));
+    let world = due("notify_customer", "COLLECTED_AS_SOME_GRAPH_SAYS").await;
+    world.change(|work| {
+        work.stage = Stage::Collected;
+        work.order.tracking_url = Some("https://partner.example/1".to_owned());
+    });
 
     world.run().await;
 
@@ -57,12 +60,24 @@ async fn a_customer_is_told_of_the_pick_up() {
 
 #[tokio::test]
 async fn a_customer_is_told_of_a_failure_even_if_the_order_has_moved_on() {
-    let world = due("notify_customer", "DELIVERY_FAILED").await;
-    world.change(|work| work.order.state = "PENDING_BY_OPERATOR".into());
+    let world = due("notify_customer", "FAILED_AS_SOME_GRAPH_SAYS").await;
+    world.change(|work| {
+        work.stage = Stage::Attention;
+        work.has_left = true;
+    });
 
     world.run().await;
 
     assert_eq!(sent(&world).1.kwargs["kind"], "failed");
+}
+
+#[tokio::test]
+async fn of_any_other_state_a_customer_is_told_by_its_name() {
+    let world = due("notify_customer", "AT_THE_DOOR").await;
+
+    world.run().await;
+
+    assert_eq!(sent(&world).1.kwargs["kind"], "at_the_door");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use waybill_tasks::celery::transport::{
 use waybill_tasks::celery::worker::Worker;
 use waybill_tasks::effects::{Effects, OutsideNames, register};
 use waybill_tasks::orders::{
-    Amount, Begin, ConfirmationLink, Finish, OrderRecord, Orders, Report, Taken, Unavailable, Work,
+    Amount, Begin, ConfirmationLink, Finish, OrderRecord, Orders, Report, Stage, Taken, Unavailable, Work,
 };
 use waybill_tasks::partner::{PartnerSettings, Partners, PartnersSettings};
 
@@ -255,6 +255,8 @@ impl World {
             name: name.to_owned(),
             sequence: 3,
             entered: entered.into(),
+            stage: Stage::Other,
+            has_left: false,
             occurred_at: instant(),
             attempts: 0,
             asked: Vec::new(),
