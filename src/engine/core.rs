@@ -361,7 +361,10 @@ pub(super) fn is_collected(graph: &Graph, state: &StateName) -> bool {
 /// Whether an order has left the state that a row of its log led to.
 pub(super) fn has_left(log: &[LogEntry], sequence: i64) -> bool {
     // Ranks rise, so it never comes back; a migration gives the state another name at most.
-    let later = log.iter().map(|entry| &entry.transition).filter(|row| row.revision.0 > sequence);
+    let later = log
+        .iter()
+        .map(|entry| &entry.transition)
+        .filter(|row| row.revision.0 > sequence);
     later.into_iter().any(|row| row.change == Change::Moved)
 }
 

@@ -284,8 +284,14 @@ const FAILURE_REASON: &str = "failure_reason";
 /// I5, and what the record says of the state.
 fn check_record(audit: &mut Audit, graph: Option<&Graph>, order: &Loaded) {
     let (id, record) = (order.order.id, &order.record);
-    let visited = order.order.visited.iter().filter_map(|state| graph?.state(state.as_str()));
-    let has_failed = visited.flat_map(|state| &state.requires).any(|field| *field == FAILURE_REASON);
+    let visited = order
+        .order
+        .visited
+        .iter()
+        .filter_map(|state| graph?.state(state.as_str()));
+    let has_failed = visited
+        .flat_map(|state| &state.requires)
+        .any(|field| *field == FAILURE_REASON);
     if has_failed && record.failure_reason.is_none() {
         audit.report("I5", id, None, "a failed delivery has no reason".to_owned());
     }

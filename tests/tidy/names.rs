@@ -96,9 +96,14 @@ fn states(template: &str) -> BTreeSet<&str> {
 
 #[test]
 fn what_an_order_is_in_is_named_by_its_graph_only() {
-    let template = files().iter().find(|file| file.path == "cloudformation/delivery-graph.yaml");
+    let template = files()
+        .iter()
+        .find(|file| file.path == "cloudformation/delivery-graph.yaml");
     let states = states(&template.expect("the template of delivery orders").text);
-    assert!(states.contains("PENDING_BY_OPERATOR") && states.len() >= 8, "{states:?}");
+    assert!(
+        states.contains("PENDING_BY_OPERATOR") && states.len() >= 8,
+        "{states:?}"
+    );
 
     let others = product().filter(|file| !OTHER_WORDS.iter().any(|place| file.is_in(place)));
     let broken = others.flat_map(|file| {
