@@ -24,9 +24,10 @@ use page::Page;
 const MAX_TOKEN: usize = 128;
 
 /// The token as it stands in the address; what is no text is one more unknown one.
-type Token = Result<Path<String>, PathRejection>;
+pub(super) type Token = Result<Path<String>, PathRejection>;
 
-fn fitting(token: Token) -> Option<String> {
+/// A text that could be a token.
+pub(super) fn fitting(token: Token) -> Option<String> {
     token
         .ok()
         .map(|Path(token)| token)

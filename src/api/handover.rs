@@ -4,7 +4,6 @@
 
 mod page;
 
-use axum::extract::rejection::PathRejection;
 use axum::extract::{Form, FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -14,17 +13,13 @@ use utoipa::ToSchema;
 use waybill_domain::OrderId;
 
 use super::App;
-use super::confirm::{Language, respond_with};
+use super::confirm::{Language, Token, fitting, respond_with};
 use crate::engine::EngineError;
 use crate::engine::handover::HandedOver;
 use page::{Page, render};
 
-/// No token is longer.
-const MAX_TOKEN: usize = 128;
 /// A code has so many digits.
 const DIGITS: usize = 6;
-
-type Token = Result<Path<String>, PathRejection>;
 
 /// What the courier enters.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -46,11 +41,7 @@ pub(super) struct CodeForm {
     ),
 )]
 pub(super) async fn show_code(State(app): State<App>, token: Token, headers: HeaderMap) -> Response {
-    let token = token
-        .ok()
-        .map(|Path(token)| token)
-        .filter(|token| token.len() <= MAX_TOKEN);
-    let Some(token) = token else {
+    let Some(token) = fitting(token) else {
         return respond(StatusCode::NOT_FOUND, &headers, &Page::Unknown);
     };
     match app.engine.shown_code(&token).await {

@@ -2,71 +2,45 @@
 
 use std::fmt;
 
-use waybill_domain::Defect;
-
-macro_rules! rules {
-    ($($variant:ident = $code:literal $rule:literal;)+) => {
-        /// Which rule a template breaks, beside those that a graph itself may break.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum TemplateRule {
-            $(#[doc = $rule] $variant,)+
-        }
-
-        impl TemplateRule {
-            /// Every rule.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// Its code: never changed, never used for another rule.
-            pub fn code(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $code,)+
-                }
-            }
-
-            /// The rule, in a sentence.
-            pub fn rule(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $rule,)+
-                }
-            }
-        }
-    };
-}
+use waybill_domain::{Defect, rules};
 
 rules! {
-    NotUtf8 = "not-utf-8" "A template is text in UTF-8.";
-    FileTooLarge = "file-too-large" "A template has at most a mebibyte, which is what CloudFormation and AppConfig take.";
-    NotYaml = "not-yaml" "A template is YAML.";
-    EmptyFile = "empty-file" "A template is not empty.";
-    SecondDocument = "second-document" "A file holds one YAML document.";
-    TooDeep = "too-deep" "Nothing is nested deeper than 64 levels.";
-    Anchor = "anchor" "Nothing is an anchor: CloudFormation refuses what anchors are for.";
-    Alias = "alias" "Nothing is an alias: the value itself is written, so that no input grows when it is read.";
-    MergeKey = "merge-key" "No mapping is merged into another one.";
-    DuplicateKey = "duplicate-key" "A mapping has each key once.";
-    KeyNotText = "key-not-text" "A key is text.";
-    NullValue = "null-value" "Nothing inside a graph is null.";
-    AmbiguousScalar = "ambiguous-scalar" "A word that YAML 1.1 and 1.2 read differently is in quotes inside a graph.";
-    TagInGraph = "tag-in-graph" "A graph is plain data, without tags and intrinsic functions.";
-    NotATemplate = "not-a-template" "The file is a CloudFormation template with resources.";
-    NoGraph = "no-graph" "Some resource has `Metadata.StateMachineGraph`.";
-    WrongResourceType = "wrong-resource-type" "A graph is an `AWS::AppConfig::HostedConfigurationVersion`.";
-    NotStructured = "not-structured" "The content is `Fn::ToJsonString` around a mapping, so that the graph stays structured.";
-    WrongShape = "wrong-shape" "A mapping has the keys and the types of values that the language knows.";
-    MetadataDiffers = "metadata-differs" "The metadata names the machine and the version of the content.";
-    LabelDiffers = "label-differs" "The version label ends with `-v` and the version.";
-    PublishedTwice = "published-twice" "A version of a machine is published once.";
-    NoRouting = "no-routing" "A machine with several versions has a routing.";
-    RoutingTwice = "routing-twice" "A machine has one routing.";
-    RoutingRevision = "routing-revision" "The revision of a routing is counted from 1.";
-    RoutingVersionUnknown = "routing-version-unknown" "A version that is live is in the template.";
-    RoutingVersionTwice = "routing-version-twice" "A routing names a version once in each list.";
-    ActiveNotLive = "active-not-live" "A version that new orders are born with is live.";
-    TooManyActive = "too-many-active" "New orders are born with one or two versions.";
-    WeightsNotHundred = "weights-not-hundred" "The weights of a routing add up to 100.";
-    VersionChanged = "version-changed" "A published version is what the lock file says: it is never edited.";
-    VersionLost = "version-lost" "A version that is live in the lock file is still in the template.";
-    VersionUnlocked = "version-unlocked" "A published version is in the lock file.";
+    /// Which rule a template breaks, beside those that a graph itself may break.
+    TemplateRule {
+        NotUtf8 = "not-utf-8" "A template is text in UTF-8.";
+        FileTooLarge = "file-too-large" "A template has at most a mebibyte, which is what CloudFormation and AppConfig take.";
+        NotYaml = "not-yaml" "A template is YAML.";
+        EmptyFile = "empty-file" "A template is not empty.";
+        SecondDocument = "second-document" "A file holds one YAML document.";
+        TooDeep = "too-deep" "Nothing is nested deeper than 64 levels.";
+        Anchor = "anchor" "Nothing is an anchor: CloudFormation refuses what anchors are for.";
+        Alias = "alias" "Nothing is an alias: the value itself is written, so that no input grows when it is read.";
+        MergeKey = "merge-key" "No mapping is merged into another one.";
+        DuplicateKey = "duplicate-key" "A mapping has each key once.";
+        KeyNotText = "key-not-text" "A key is text.";
+        NullValue = "null-value" "Nothing inside a graph is null.";
+        AmbiguousScalar = "ambiguous-scalar" "A word that YAML 1.1 and 1.2 read differently is in quotes inside a graph.";
+        TagInGraph = "tag-in-graph" "A graph is plain data, without tags and intrinsic functions.";
+        NotATemplate = "not-a-template" "The file is a CloudFormation template with resources.";
+        NoGraph = "no-graph" "Some resource has `Metadata.StateMachineGraph`.";
+        WrongResourceType = "wrong-resource-type" "A graph is an `AWS::AppConfig::HostedConfigurationVersion`.";
+        NotStructured = "not-structured" "The content is `Fn::ToJsonString` around a mapping, so that the graph stays structured.";
+        WrongShape = "wrong-shape" "A mapping has the keys and the types of values that the language knows.";
+        MetadataDiffers = "metadata-differs" "The metadata names the machine and the version of the content.";
+        LabelDiffers = "label-differs" "The version label ends with `-v` and the version.";
+        PublishedTwice = "published-twice" "A version of a machine is published once.";
+        NoRouting = "no-routing" "A machine with several versions has a routing.";
+        RoutingTwice = "routing-twice" "A machine has one routing.";
+        RoutingRevision = "routing-revision" "The revision of a routing is counted from 1.";
+        RoutingVersionUnknown = "routing-version-unknown" "A version that is live is in the template.";
+        RoutingVersionTwice = "routing-version-twice" "A routing names a version once in each list.";
+        ActiveNotLive = "active-not-live" "A version that new orders are born with is live.";
+        TooManyActive = "too-many-active" "New orders are born with one or two versions.";
+        WeightsNotHundred = "weights-not-hundred" "The weights of a routing add up to 100.";
+        VersionChanged = "version-changed" "A published version is what the lock file says: it is never edited.";
+        VersionLost = "version-lost" "A version that is live in the lock file is still in the template.";
+        VersionUnlocked = "version-unlocked" "A published version is in the lock file.";
+    }
 }
 
 /// A place in a file, both counted from 1.
