@@ -35,6 +35,16 @@ fn every_recorded_message_is_run_as_it_came() {
     }
 }
 
+/// Inputs of the ten million that once were counted twice: too late, and for a task that nobody has.
+#[test]
+fn what_comes_too_late_for_an_unknown_task_is_set_aside() {
+    let (world, mutator) = (World::new(), Mutator::new());
+    for number in [1_332_699, 6_062_304] {
+        let fate = world.handle(mutator.message(&mut Chance::new(number)));
+        assert!(fate.is_known() && fate.set_aside == 1, "input {number}: {fate:?}");
+    }
+}
+
 #[test]
 fn whatever_comes_is_accepted_or_set_aside_whole_and_nothing_panics() {
     let inputs = INPUTS[usize::from(std::env::var_os("WAYBILL_TEST_LONG").is_some())];

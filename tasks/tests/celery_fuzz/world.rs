@@ -101,7 +101,8 @@ impl World {
         let verdict = self.runtime.block_on(self.worker.handle(delivery));
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let (parked, set_aside) = (of(&counts.parked), of(&counts.set_aside));
-        let expired = expires.is_some_and(|at| at <= self.now);
+        // What cannot be run is set aside, whether it came too late or not: so does Python, which looks for the task first.
+        let expired = set_aside == 0 && expires.is_some_and(|at| at <= self.now);
         Fate {
             // A task of Celery's own runs others within itself, or none.
             ran: match of_celery {
