@@ -21,6 +21,7 @@ mod events;
 mod graphs;
 mod handover;
 mod headers;
+mod instances;
 mod limits;
 mod orders;
 mod query;
@@ -81,6 +82,12 @@ pub fn router(app: App, webhooks: Router) -> Router {
             get(orders::show_allowed_events),
         )
         .route("/v1/delivery-orders/{id}/events", post(events::report_event))
+        .route("/v1/machines/{machine}/instances", post(instances::create_instance))
+        .route("/v1/machines/{machine}/instances/{id}", get(instances::show_instance))
+        .route(
+            "/v1/machines/{machine}/instances/{id}/events",
+            post(instances::report_instance_event),
+        )
         .route("/v1/callbacks", get(callbacks::list_callbacks))
         .route("/v1/callbacks/{id}", get(callbacks::show_callback))
         .route("/v1/callbacks/{id}/replay", post(callbacks::replay_callback))

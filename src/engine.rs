@@ -9,8 +9,10 @@ pub mod case;
 pub mod confirmation;
 mod core;
 mod deadline;
+mod delivery;
 mod effect;
 pub mod handover;
+pub mod instances;
 mod keep;
 mod message;
 pub mod migration;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use tokio::task::JoinHandle;
 use tracing::error;
-use waybill_domain::{GraphVersion, OrderId};
+use waybill_domain::{GraphVersion, MachineName, OrderId};
 
 use crate::store::committer::{AfterCommit, CommitError, Committer};
 use crate::store::{Activation, Adoption, DbError, Store};
@@ -128,7 +130,7 @@ impl Engine {
             }
         }
         follow(&store, &template).await?;
-        store.learn_all(MACHINE).await?;
+        store.learn_all().await?;
         let (committer, task) = Committer::start(store.clone(), after);
         let rejections = Rejections::start(store.clone());
         Ok((
@@ -175,9 +177,13 @@ impl Engine {
         self.committer.depth()
     }
 
-    /// The graph that an order is pinned to; none if this program cannot read it.
-    pub async fn graph_of(&self, version: GraphVersion) -> Result<Option<Arc<waybill_domain::Graph>>, DbError> {
-        self.core.store.learnt_graph(MACHINE, version).await
+    /// The graph that an instance is pinned to; none if this program cannot read it.
+    pub async fn graph_of(
+        &self,
+        machine: &MachineName,
+        version: GraphVersion,
+    ) -> Result<Option<Arc<waybill_domain::Graph>>, DbError> {
+        self.core.store.learnt_graph(machine.as_str(), version).await
     }
 }
 

@@ -30,6 +30,11 @@ impl FieldValue {
             Self::Flag(_) | Self::Integer(_) => None,
         }
     }
+
+    /// Whether it is more than blank text.
+    pub fn says_something(&self) -> bool {
+        self.as_text().is_none_or(|text| !text.trim().is_empty())
+    }
 }
 
 impl fmt::Display for FieldValue {
@@ -110,6 +115,11 @@ impl Role {
     /// The role of that name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+
+    /// Whether a service may report for somebody in this role. An operator speaks for themselves, and nobody for Waybill.
+    pub fn has_a_voice_elsewhere(self) -> bool {
+        !matches!(self, Self::Operator | Self::System)
     }
 }
 

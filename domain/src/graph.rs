@@ -220,6 +220,23 @@ impl Graph {
         }
     }
 
+    /// Whether an instance may be born knowing this: fields of the graph, of their types, none that the engine fills. An initial state
+    /// requires nothing.
+    pub fn accept_birth(&self, fields: &Fields) -> Result<(), Refusal> {
+        self.accept_reported(fields)?;
+        for (name, value) in fields {
+            let unknown = || Refusal::UnknownField { field: name.clone() };
+            let field = self.fields.get(name).ok_or_else(unknown)?;
+            if !field.accepts(value) {
+                return Err(Refusal::BadField {
+                    field: name.clone(),
+                    expected: field.expected(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The document that was checked.
     pub fn document(&self) -> &GraphDocument {
         &self.document

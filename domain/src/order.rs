@@ -158,10 +158,9 @@ impl Instance {
                 event: event.name.clone(),
             });
         }
-        let is_told = |value: &FieldValue| value.as_text().is_none_or(|text| !text.trim().is_empty());
         let is_missing = |name: &&_| {
             let told = [event.fields.get(*name), self.fields.get(*name)];
-            !told.into_iter().flatten().any(is_told)
+            !told.into_iter().flatten().any(FieldValue::says_something)
         };
         if let Some(field) = edge.requires.iter().find(is_missing) {
             return Err(Refusal::MissingField {

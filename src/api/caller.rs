@@ -11,6 +11,7 @@ use waybill_domain::{Actor, Graph, Role};
 use super::App;
 use super::auth::AuthError;
 use super::problem::{Code, Problem};
+use crate::engine::orders::speak;
 
 /// Who calls, by a token that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum Action<'a> {
     TendWebhooks,
     /// See the graphs.
     ReadGraphs,
+    /// Create instances of machines, see them, report events about them.
+    TendInstances,
 }
 
 impl Caller {
@@ -47,13 +50,13 @@ impl Caller {
         );
         let owns = |customer: &str| self.is(Role::Customer) && self.subject == customer;
         let denied = match action {
-            Action::ListOrders | Action::TendWebhooks if staff => return Ok(()),
+            Action::ListOrders | Action::TendWebhooks | Action::TendInstances if staff => return Ok(()),
             Action::ReadOrder(customer) if staff || owns(customer) => return Ok(()),
             Action::ReportEvent(_) if staff => return Ok(()),
             Action::WorkCases | Action::ReadGraphs if operator => return Ok(()),
             Action::ReadOrder(_) => Problem::not_found(),
             Action::ReportEvent(customer) if !owns(customer) => Problem::not_found(),
-            Action::ListOrders | Action::ReportEvent(_) | Action::TendWebhooks => {
+            Action::ListOrders | Action::ReportEvent(_) | Action::TendWebhooks | Action::TendInstances => {
                 Problem::new(Code::Forbidden, "one of the roles operator and service is required")
             }
             Action::WorkCases | Action::ReadGraphs => Problem::new(Code::Forbidden, "the role operator is required"),
@@ -79,6 +82,22 @@ impl Caller {
             role,
             id: self.subject.clone(),
         }
+    }
+
+    /// The caller, or whom they speak for: only a service may speak for others, and not for everybody.
+    pub fn speaking(&self, graph: Option<&Graph>, event: &str, spoken_for: Option<Actor>) -> Result<Actor, Problem> {
+        if spoken_for.is_none() {
+            return Ok(self.acting(graph, event));
+        }
+        if !self.is(Role::Service) {
+            return Err(Problem::new(Code::WrongActor, "only a service speaks for others"));
+        }
+        let service = Actor {
+            role: Role::Service,
+            id: self.subject.clone(),
+        };
+        speak(service, spoken_for)
+            .map_err(|wrong| Problem::new(Code::BadField, format!("actor: {wrong}")).with("field", "actor"))
     }
 
     fn is(&self, role: Role) -> bool {

@@ -200,12 +200,7 @@ async fn show(app: &App, answer: CaseAnswer) -> Result<Json<CaseView>, Problem> 
         CaseAnswer::Taken(case) => Err(taken(&case)),
         CaseAnswer::Done(case) => {
             let order = match case.order_id {
-                Some(id) => app
-                    .engine
-                    .store()
-                    .latest_order(id)
-                    .await?
-                    .map(|(stored, _)| OrderView::from(stored)),
+                Some(id) => app.engine.store().latest_order(id).await?.map(OrderView::from),
                 None => None,
             };
             Ok(Json(CaseView::new(*case, order, app.engine.store().now().await?)))

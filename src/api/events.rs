@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -21,10 +21,10 @@ use super::orders::show;
 use super::problem::{Code, Problem};
 use super::views::{LastMove, OrderView, allowed_events};
 use crate::engine::orders::split_fields;
-use crate::engine::{Answer, Report};
+use crate::engine::{Answer, MACHINE, Report};
 
 /// Tells that this was reported before, and that nothing was done again.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What somebody reports.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -77,6 +77,7 @@ pub(super) async fn report_event(
     check_extra(&app, graph.as_deref(), &report.event, &extra)?;
     let actor = caller.acting(graph.as_deref(), &report.event);
     let report = Report {
+        machine: MACHINE.into(),
         order_id,
         event: EventName::from(report.event),
         fields,
@@ -98,10 +99,7 @@ pub(super) async fn report_event(
             Err(Problem::new(Code::IdempotencyKeyReuse, detail))
         }
         Answer::NotFound => Err(Problem::not_found()),
-        Answer::Moved { revision } => {
-            let detail = format!("the order is at revision {revision}");
-            Err(conflict(&app, order_id, Problem::new(Code::RevisionMismatch, detail)).await?)
-        }
+        Answer::Moved { revision } => Err(revision_mismatch(&app, order_id, revision).await?),
         Answer::Refused(refusal) => Err(refused(&app, order_id, refusal).await?),
     }
 }
@@ -123,10 +121,13 @@ impl axum::extract::FromRequestParts<App> for MayReport {
         let order = match store.order(OrderId(id)).await? {
             Some(order) => order,
             // A replica may not have heard of an order that was born a moment ago.
-            None => store.latest_order(OrderId(id)).await?.ok_or_else(Problem::not_found)?.0,
+            None => store.latest_order(OrderId(id)).await?.ok_or_else(Problem::not_found)?,
         };
-        caller.authorize(Action::ReportEvent(&order.loaded.record.customer_id))?;
-        let graph = app.engine.graph_of(order.loaded.order.graph_version).await?;
+        caller.authorize(Action::ReportEvent(&order.record.customer_id))?;
+        let graph = app
+            .engine
+            .graph_of(&order.loaded.machine, order.loaded.order.graph_version)
+            .await?;
         Ok(Self {
             caller,
             order_id: OrderId(id),
@@ -137,7 +138,7 @@ impl axum::extract::FromRequestParts<App> for MayReport {
 
 async fn latest(app: &App, order_id: OrderId) -> Result<(HeaderMap, Json<OrderView>), Problem> {
     let found = app.engine.store().latest_order(order_id).await?;
-    found.map(|(stored, _)| show(stored)).ok_or_else(Problem::not_found)
+    found.map(show).ok_or_else(Problem::not_found)
 }
 
 /// A new address and another partner are for an order that takes over.
@@ -162,36 +163,55 @@ fn check_extra(app: &App, graph: Option<&Graph>, event: &str, extra: &Value) -> 
     }
 }
 
-fn bad_field(place: &str, expected: &str) -> Problem {
+pub(super) fn bad_field(place: &str, expected: &str) -> Problem {
     Problem::new(Code::BadField, format!("{place} must be {expected}")).with("field", place)
 }
 
-/// The graph's no, and what the caller needs to see what happened instead.
-async fn refused(app: &App, order_id: OrderId, refusal: Refusal) -> Result<Problem, Problem> {
-    let of = |code| Problem::new(code, refusal.to_string());
-    Ok(match &refusal {
-        Refusal::WrongActor { .. } => of(Code::WrongActor),
-        Refusal::UnknownEvent { .. } => of(Code::UnknownEvent),
-        Refusal::MissingField { field, .. } => of(Code::MissingField).with("field", field.as_str()),
-        Refusal::UnknownField { field } => of(Code::UnknownField).with("field", field.as_str()),
-        Refusal::BadField { field, .. } => of(Code::BadField).with("field", field.as_str()),
-        Refusal::Duplicate { .. } => conflict(app, order_id, of(Code::DuplicateEvent)).await?,
-        Refusal::GuardNotMet { .. } => conflict(app, order_id, of(Code::GuardNotMet)).await?,
-        Refusal::ForOperator { .. } => conflict(app, order_id, of(Code::ForOperator)).await?,
-        Refusal::Stale { .. } | Refusal::Noted { .. } => conflict(app, order_id, of(Code::StaleEvent)).await?,
-        Refusal::Early { .. } => conflict(app, order_id, of(Code::EarlyEvent)).await?,
-        Refusal::Contradiction { .. } => conflict(app, order_id, of(Code::ContradictingEvent)).await?,
-    })
+/// The graph's no.
+pub(super) fn refusal_code(refusal: &Refusal) -> Problem {
+    let code = match refusal {
+        Refusal::WrongActor { .. } => Code::WrongActor,
+        Refusal::UnknownEvent { .. } => Code::UnknownEvent,
+        Refusal::MissingField { .. } => Code::MissingField,
+        Refusal::UnknownField { .. } => Code::UnknownField,
+        Refusal::BadField { .. } => Code::BadField,
+        Refusal::Duplicate { .. } => Code::DuplicateEvent,
+        Refusal::GuardNotMet { .. } => Code::GuardNotMet,
+        Refusal::ForOperator { .. } => Code::ForOperator,
+        Refusal::Stale { .. } | Refusal::Noted { .. } => Code::StaleEvent,
+        Refusal::Early { .. } => Code::EarlyEvent,
+        Refusal::Contradiction { .. } => Code::ContradictingEvent,
+    };
+    let problem = Problem::new(code, refusal.to_string());
+    match refusal {
+        Refusal::MissingField { field, .. } | Refusal::UnknownField { field } | Refusal::BadField { field, .. } => {
+            problem.with("field", field.as_str())
+        }
+        _ => problem,
+    }
 }
 
-/// Adds where the order stands, what may follow, and who was first.
-async fn conflict(app: &App, order_id: OrderId, problem: Problem) -> Result<Problem, Problem> {
-    let found = app.engine.store().latest_order(order_id).await?;
-    let Some((stored, last)) = found else {
-        return Err(Problem::not_found());
-    };
-    let order = stored.loaded.order;
-    let graph = app.engine.graph_of(order.graph_version).await?;
+/// The graph's no, and what the caller needs to see what happened instead.
+pub(super) async fn refused(app: &App, id: OrderId, refusal: Refusal) -> Result<Problem, Problem> {
+    let problem = refusal_code(&refusal);
+    if problem.code().status() == StatusCode::CONFLICT {
+        return conflict(app, id, problem).await;
+    }
+    Ok(problem)
+}
+
+pub(super) async fn revision_mismatch(app: &App, id: OrderId, revision: i64) -> Result<Problem, Problem> {
+    let detail = format!("the order is at revision {revision}");
+    conflict(app, id, Problem::new(Code::RevisionMismatch, detail)).await
+}
+
+/// Adds where the instance stands, what may follow, and who was first.
+async fn conflict(app: &App, id: OrderId, problem: Problem) -> Result<Problem, Problem> {
+    let store = app.engine.store();
+    let (instance, _) = store.instance(id).await?.ok_or_else(Problem::not_found)?;
+    let last = store.last_move(id).await?;
+    let order = instance.order;
+    let graph = app.engine.graph_of(&instance.machine, order.graph_version).await?;
     Ok(problem
         .with("state", order.state.as_str())
         .with("revision", order.revision.0)

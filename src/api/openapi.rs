@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::views::{AllowedEvent, LastMove};
-use super::{callbacks, cases, confirm, events, graphs, handover, orders, probes, webhooks};
+use super::{callbacks, cases, confirm, events, graphs, handover, instances, orders, probes, webhooks};
 
 /// Why a request was not answered with success (RFC 9457). Each `code` is described in `docs/problems.md`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -106,7 +106,7 @@ answers! {
 #[openapi(
     info(
         title = "Waybill",
-        description = "Delivery orders from a paid ordering to the customer's confirmation. Instants are RFC 3339; errors are \
+        description = "Delivery orders from a paid ordering to the customer's confirmation, and instances of other machines. Instants are RFC 3339; errors are \
                        `application/problem+json`, each code described in `docs/problems.md`.",
     ),
     paths(
@@ -115,6 +115,9 @@ answers! {
         orders::show_log,
         orders::show_allowed_events,
         events::report_event,
+        instances::create_instance,
+        instances::show_instance,
+        instances::report_instance_event,
         callbacks::list_callbacks,
         callbacks::show_callback,
         callbacks::replay_callback,

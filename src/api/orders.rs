@@ -113,9 +113,9 @@ pub(super) async fn show_allowed_events(
     caller: Caller,
     Id(id): Id,
 ) -> Result<Json<Vec<AllowedEvent>>, Problem> {
-    let order = find(&app, &caller, OrderId(id)).await?.loaded.order;
-    let graph = app.engine.graph_of(order.graph_version).await?;
-    Ok(Json(allowed_events(graph.as_deref(), &order)))
+    let loaded = find(&app, &caller, OrderId(id)).await?.loaded;
+    let graph = app.engine.graph_of(&loaded.machine, loaded.order.graph_version).await?;
+    Ok(Json(allowed_events(graph.as_deref(), &loaded.order)))
 }
 
 /// An order with its ETag.
@@ -127,7 +127,7 @@ pub(super) fn show(stored: Stored) -> (HeaderMap, Json<OrderView>) {
 
 async fn find(app: &App, caller: &Caller, id: OrderId) -> Result<Stored, Problem> {
     let order = app.engine.store().order(id).await?.ok_or_else(Problem::not_found)?;
-    caller.authorize(Action::ReadOrder(&order.loaded.record.customer_id))?;
+    caller.authorize(Action::ReadOrder(&order.record.customer_id))?;
     Ok(order)
 }
 

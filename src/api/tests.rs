@@ -10,6 +10,7 @@ mod events;
 mod graphs;
 mod handover;
 mod heard;
+mod instances;
 mod lists;
 mod postgres;
 mod probes;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use waybill_domain::{Actor, DeliveryOrder, FieldName, FieldValue, Graph, Role};
 
-use crate::store::record::Case;
+use crate::store::record::{Armed, Case};
 use crate::store::{LogEntry, Stored};
 
 /// A delivery order.
@@ -56,15 +56,25 @@ pub struct DeadlineView {
     pub at: DateTime<Utc>,
 }
 
+impl From<Armed> for DeadlineView {
+    fn from(armed: Armed) -> Self {
+        Self {
+            event: armed.event.to_string(),
+            at: armed.due_at,
+        }
+    }
+}
+
 impl From<Stored> for OrderView {
     fn from(stored: Stored) -> Self {
         let Stored {
             loaded,
+            record,
             pickup,
             dropoff,
             updated_at,
         } = stored;
-        let (order, record) = (loaded.order, loaded.record);
+        let order = loaded.order;
         Self {
             delivery_order_id: order.id.0,
             ordering_id: record.ordering_id,
@@ -88,10 +98,7 @@ impl From<Stored> for OrderView {
             dropoff,
             created_at: loaded.created_at,
             updated_at,
-            deadline: loaded.deadline.map(|armed| DeadlineView {
-                event: armed.event.to_string(),
-                at: armed.due_at,
-            }),
+            deadline: loaded.deadline.map(DeadlineView::from),
         }
     }
 }
@@ -202,12 +209,7 @@ pub fn allowed_events(graph: Option<&Graph>, order: &DeliveryOrder) -> Vec<Allow
     let Some(state) = graph.and_then(|graph| graph.state(order.state.as_str())) else {
         return vec![];
     };
-    let is_known = |name: &&FieldName| {
-        order
-            .fields
-            .get(*name)
-            .is_some_and(|value| value.as_text().is_none_or(|text| !text.trim().is_empty()))
-    };
+    let is_known = |name: &&FieldName| order.fields.get(*name).is_some_and(FieldValue::says_something);
     let edges = state.edges.values().map(|edge| AllowedEvent {
         event: edge.event.to_string(),
         to: edge.to.to_string(),
@@ -240,7 +242,9 @@ pub struct CaseView {
     pub closed_by: Option<String>,
     pub closed_at: Option<DateTime<Utc>>,
     pub note: Option<String>,
-    /// What it is about, where that is one order.
+    /// What it is about, where that is an instance of any machine.
+    pub instance_id: Option<Uuid>,
+    /// The same, where that is a delivery order.
     pub order: Option<OrderView>,
 }
 
@@ -260,6 +264,7 @@ impl CaseView {
             closed_by: case.closed_by,
             closed_at: case.closed_at,
             note: case.note,
+            instance_id: case.order_id.map(|id| id.0),
             order,
         }
     }

@@ -90,7 +90,7 @@ pub(super) async fn register_endpoint(
     };
     outgoing::check_url(&app.guard, &body.url)?;
     outgoing::check_description(&body.description)?;
-    outgoing::check_filter(app.engine.template(), &filter)?;
+    outgoing::check_filter(&app.engine.store().every_graph(), &filter)?;
     let registration = Registration {
         url: body.url,
         description: body.description,
@@ -179,7 +179,7 @@ pub(super) async fn change_endpoint(
         machine: body.machine.clone().flatten(),
         customer_id: body.customer_id.clone().flatten(),
     };
-    outgoing::check_filter(app.engine.template(), &filter)?;
+    outgoing::check_filter(&app.engine.store().every_graph(), &filter)?;
     let change = Change {
         url: body.url,
         description: body.description,

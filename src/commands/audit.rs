@@ -10,7 +10,6 @@ use super::failure::{BAD, DONE};
 use super::{Failure, logging, table};
 use crate::app::{open_store, read_template};
 use crate::config::{Role, Settings};
-use crate::engine::MACHINE;
 use crate::store::Audit;
 
 /// `waybill audit …`.
@@ -38,10 +37,10 @@ pub(super) async fn run(command: &AuditCommand, out: &mut dyn Write) -> Result<u
     logging::start_if_asked(&settings)?;
     let template = read_template(&settings)?;
     let store = open_store(&settings, false).await?;
-    let total: i64 = store.count_states().await?.iter().map(|(_, count)| count).sum();
+    let total: i64 = store.count_states().await?.iter().map(|(.., count)| count).sum();
     let watched = !quiet && io::stderr().is_terminal();
     // An order may be pinned to a version that is only in the database.
-    store.learn_all(MACHINE).await?;
+    store.learn_all().await?;
     let graphs = |machine: &str, version: u32| {
         let version = GraphVersion(version);
         template

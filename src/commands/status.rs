@@ -15,6 +15,7 @@ use super::failure::DONE;
 use super::{Failure, logging};
 use crate::app::open_store;
 use crate::config::{Role, Settings};
+use crate::engine::MACHINE;
 use crate::store::record::Case;
 use crate::store::{CaseFilter, Lag, Process, Store};
 
@@ -31,8 +32,11 @@ pub struct StatusOptions {
 struct Status {
     at: DateTime<Utc>,
     database: String,
+    /// Delivery orders.
     orders: i64,
     states: Vec<Counted>,
+    /// Instances of other machines, by machine.
+    machines: BTreeMap<String, Vec<Counted>>,
     open_cases: OpenCases,
     effects: Effects,
     /// Those that are not settled.
@@ -108,7 +112,11 @@ pub(super) async fn run(options: &StatusOptions, out: &mut dyn Write) -> Result<
 
 async fn look(store: &Store, database: String) -> Result<Status, Failure> {
     let at = store.now().await?;
-    let states = store.count_states().await?;
+    let mut machines: BTreeMap<String, Vec<Counted>> = BTreeMap::new();
+    for (machine, state, count) in store.count_states().await? {
+        machines.entry(machine).or_default().push(Counted { state, count });
+    }
+    let states = machines.remove(MACHINE).unwrap_or_default();
     let oldest = store
         .cases(CaseFilter {
             open: Some(true),
@@ -126,11 +134,9 @@ async fn look(store: &Store, database: String) -> Result<Status, Failure> {
     Ok(Status {
         at,
         database,
-        orders: states.iter().map(|(_, count)| count).sum(),
-        states: states
-            .into_iter()
-            .map(|(state, count)| Counted { state, count })
-            .collect(),
+        orders: states.iter().map(|it| it.count).sum(),
+        states,
+        machines,
         open_cases: OpenCases {
             count: kinds.values().sum(),
             kinds,

@@ -221,7 +221,12 @@ async fn add(settings: &Settings, store: &Store, options: &AddOptions, out: &mut
     };
     outgoing::check_url(&Guard::new(settings.subscribers.networks.clone()), &options.url)?;
     outgoing::check_description(&options.description)?;
-    outgoing::check_filter(&*read_template(settings)?, &filter)?;
+    read_template(settings)?
+        .graphs()
+        .cloned()
+        .for_each(|graph| store.know(graph));
+    store.learn_all().await?;
+    outgoing::check_filter(&store.every_graph(), &filter)?;
     let registration = Registration {
         url: options.url.clone(),
         description: options.description.clone(),

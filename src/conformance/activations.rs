@@ -106,7 +106,7 @@ on_both! {
         let arranged = fixture.report(after, "REDELIVERY_ARRANGED", json!({})).await;
         assert!(matches!(arranged, Answer::Applied { .. }), "{arranged:?}");
         let order = fixture.engine.store().order(after).await.unwrap().unwrap();
-        let successor = order.loaded.record.successor_id.expect("a new order takes over");
+        let successor = order.record.successor_id.expect("a new order takes over");
         assert_eq!(version_of(&fixture, successor).await, 2, "a successor is an order like any other");
         fixture.assert_sound().await;
     }

@@ -47,7 +47,7 @@ fn found(booking_id: Option<&str>, operator: &str) -> FoundBooking {
 async fn last(fixture: &Fixture, id: OrderId) -> (String, (Role, String), Option<String>) {
     let log = fixture.engine.store().log(id).await.unwrap();
     let transition = &log.last().unwrap().transition;
-    let order = fixture.engine.store().order(id).await.unwrap().unwrap().loaded;
+    let order = fixture.engine.store().order(id).await.unwrap().unwrap();
     let who = (transition.actor.role, transition.actor.id.clone());
     (transition.event.to_string(), who, order.record.partner_booking_id)
 }

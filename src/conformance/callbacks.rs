@@ -18,7 +18,7 @@ on_both! {
         assert_eq!(fixture.callback_state(callback).await, "applied");
         assert_eq!(fixture.callback_state(by_meaning).await, "duplicate");
         let order = fixture.engine.store().order(id).await.unwrap().unwrap();
-        assert_eq!(order.loaded.record.partner_order_number.as_deref(), Some("P-1"));
+        assert_eq!(order.record.partner_order_number.as_deref(), Some("P-1"));
         fixture.assert_sound().await;
     }
 
@@ -111,8 +111,8 @@ on_both! {
 
         assert_eq!(fixture.callback_state(callback).await, "applied");
         assert_eq!(fixture.state(id).await, "PENDING_BY_OPERATOR");
-        let order = fixture.engine.store().order(id).await.unwrap().unwrap().loaded;
+        let order = fixture.engine.store().order(id).await.unwrap().unwrap();
         assert_eq!(order.record.failure_reason.as_deref(), Some("UNKNOWN"));
-        assert_eq!(order.order.fields["failure_raw"].as_text(), Some("dog ate it"));
+        assert_eq!(order.loaded.order.fields["failure_raw"].as_text(), Some("dog ate it"));
     }
 }

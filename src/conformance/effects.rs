@@ -69,9 +69,9 @@ on_both! {
         fixture.engine.finish(effect, booking()).await.unwrap();
 
         assert!(matches!(fixture.engine.begin(effect).await.unwrap(), Begin::Done));
-        let order = fixture.engine.store().order(id).await.unwrap().unwrap().loaded;
+        let order = fixture.engine.store().order(id).await.unwrap().unwrap();
         assert_eq!(order.record.partner_booking_id.as_deref(), Some("B-1"));
-        assert_eq!(order.order.revision.0, 2, "the booking is noted once");
+        assert_eq!(order.loaded.order.revision.0, 2, "the booking is noted once");
         fixture.assert_sound().await;
     }
 
@@ -227,7 +227,7 @@ on_both! {
 
         assert_eq!((first.answer, second.answer), (Some(Received::Yes), Some(Received::Yes)));
         assert_eq!(fixture.state(id).await, "DELIVERY_CONFIRMED");
-        assert_eq!(fixture.engine.store().order(id).await.unwrap().unwrap().loaded.record.confirmed_by.as_deref(), Some("customer"));
+        assert_eq!(fixture.engine.store().order(id).await.unwrap().unwrap().record.confirmed_by.as_deref(), Some("customer"));
         let much_later = fixture.later(TimeDelta::days(60)).await;
         assert!(much_later.confirmation(token).await.unwrap().is_none());
         fixture.assert_sound().await;
@@ -260,8 +260,8 @@ on_both! {
         let view = later.answer(link.url.rsplit('/').next().unwrap(), Received::No).await.unwrap().unwrap();
 
         assert_eq!(view.answer, Some(Received::No));
-        let order = fixture.engine.store().order(id).await.unwrap().unwrap().loaded;
-        assert_eq!((order.order.state.as_str(), order.record.confirmed_by.as_deref()), ("DELIVERY_CONFIRMED", Some("system")));
+        let order = fixture.engine.store().order(id).await.unwrap().unwrap();
+        assert_eq!((order.loaded.order.state.as_str(), order.record.confirmed_by.as_deref()), ("DELIVERY_CONFIRMED", Some("system")));
         let sql = "SELECT COUNT(*) AS count FROM operator_cases WHERE kind = 'disputed-after-confirmation'";
         assert_eq!(fixture.count(sql).await, 1);
         fixture.assert_sound().await;

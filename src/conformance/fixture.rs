@@ -82,7 +82,7 @@ impl Fixture {
 
     /// The same database, with all new orders on that version.
     pub(super) async fn on_version(&self, graph: &waybill_domain::Graph) -> Engine {
-        let template = Template::shipped().routed_to(graph);
+        let template = Template::every_machine().routed_to(graph);
         self.with_template(template).await
     }
 
@@ -196,10 +196,7 @@ impl Fixture {
     pub(super) async fn audit(&self) -> Audit {
         let template = self.engine.template().clone();
         let store = self.engine.store();
-        store
-            .learn_all(crate::engine::MACHINE)
-            .await
-            .expect("the store answers");
+        store.learn_all().await.expect("the store answers");
         let graphs = |machine: &str, version| {
             let version = waybill_domain::GraphVersion(version);
             template
@@ -336,6 +333,7 @@ pub(super) fn report(id: OrderId, event: &str, fields: Json, key: &str) -> Repor
         _ => Role::Service,
     };
     Report {
+        machine: crate::engine::MACHINE.into(),
         order_id: id,
         event: event.into(),
         fields,

@@ -98,7 +98,7 @@ on_both! {
 
             let log = fixture.engine.store().log(id).await.unwrap();
             let log: Vec<_> = log.into_iter().map(|row| row.transition).collect();
-            let graph = fixture.engine.graph_of(waybill_domain::GraphVersion(1)).await.unwrap().expect("version 1");
+            let graph = fixture.engine.graph_of(&crate::engine::MACHINE.into(), waybill_domain::GraphVersion(1)).await.unwrap().expect("version 1");
             let told: Vec<_> = calls.iter().map(|call| (call.event, &call.answer)).collect();
             assert!(is_linearizable(&log, &graph, &calls), "{log:#?}\n{told:#?}");
         }

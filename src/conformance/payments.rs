@@ -95,11 +95,11 @@ on_both! {
 
         assert!(matches!(answer, Answer::Applied { .. }), "{answer:?}");
         let store = fixture.engine.store();
-        let ended = store.order(old).await.unwrap().unwrap().loaded.record;
+        let ended = store.order(old).await.unwrap().unwrap().record;
         let successor = store.order(ended.successor_id.unwrap()).await.unwrap().unwrap();
         assert_eq!((ended.live, ended.outcome.as_deref()), (false, Some("failure")));
-        assert_eq!(successor.loaded.record.predecessor_id, Some(old));
-        assert_eq!((successor.loaded.record.attempt, successor.loaded.order.state.as_str()), (2, "CREATED"));
+        assert_eq!(successor.record.predecessor_id, Some(old));
+        assert_eq!((successor.record.attempt, successor.loaded.order.state.as_str()), (2, "CREATED"));
         assert_eq!((&successor.dropoff["name"], &successor.pickup["name"]), (&json!("B. Reader"), &json!("Bookstore Mitte")));
         fixture.assert_sound().await;
     }

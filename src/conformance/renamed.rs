@@ -100,7 +100,7 @@ on_both! {
         fixture.report(id, "PARTNER_DELIVERED", json!({})).await;
         fixture.report(id, "CUSTOMER_CONFIRMED", json!({})).await;
 
-        let record = fixture.engine.store().order(id).await.unwrap().unwrap().loaded.record;
+        let record = fixture.engine.store().order(id).await.unwrap().unwrap().record;
 
         assert_eq!(fixture.state(id).await, "HAPPY_END");
         assert_eq!((record.confirmed_by.as_deref(), record.outcome.as_deref()), (Some("customer"), Some("success")));

@@ -63,7 +63,7 @@ on_both! {
 
         assert_eq!(fixture.callback_state(callback).await, "applied");
         assert_eq!(fixture.state(id).await, "PICKED_UP");
-        let order = fixture.engine.store().order(id).await.unwrap().unwrap().loaded;
+        let order = fixture.engine.store().order(id).await.unwrap().unwrap();
         assert_eq!(order.record.partner_order_number.as_deref(), Some("del_1"));
     }
 
@@ -137,8 +137,8 @@ on_both! {
         let callback = fixture.store_of("uber", "evt_1", &body).await;
         fixture.engine.apply_callback(callback).await.unwrap();
 
-        let order = fixture.engine.store().order(id).await.unwrap().unwrap().loaded;
-        assert_eq!((order.order.state.as_str(), order.record.partner_booking_id.as_deref()), ("PICKED_UP", Some("del_1")));
+        let order = fixture.engine.store().order(id).await.unwrap().unwrap();
+        assert_eq!((order.loaded.order.state.as_str(), order.record.partner_booking_id.as_deref()), ("PICKED_UP", Some("del_1")));
         let log = fixture.engine.store().log(id).await.unwrap();
         let events: Vec<_> = log.iter().map(|entry| entry.transition.event.as_str()).collect();
         assert_eq!(events[1..], ["PARTNER_CHOSEN", "PARTNER_BOOKED", "PARTNER_PICKED_UP"]);

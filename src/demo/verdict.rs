@@ -46,7 +46,7 @@ impl Verdict {
             let Some(last) = page.last() else { break };
             filter.after = Some((last.updated_at, last.loaded.order.id.0));
             for order in page {
-                let record = &order.loaded.record;
+                let record = &order.record;
                 let entry = orderings.entry(record.ordering_id.clone()).or_default();
                 entry.0 += 1;
                 entry.1 += u64::from(record.outcome.as_deref() == Some(Outcome::Success.as_str()));
@@ -84,7 +84,8 @@ impl Verdict {
                 .iter()
                 .map(|(_, count)| count)
                 .sum::<i64>();
-        let states = store.count_states().await?;
+        let states = store.count_states().await?.into_iter();
+        let states = states.map(|(_, state, count)| (state, count)).collect();
         let open_cases = store.count_open_cases().await?;
         let seen = people.seen.lock().expect("nothing panics while it holds this");
         Ok(Self {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
-use waybill_domain::{Actor, Event, EventName, Fields, OrderId, Refusal};
+use waybill_domain::{Actor, Event, EventName, Fields, MachineName, OrderId, Refusal};
 
-use super::core::{Core, MACHINE, text};
+use super::core::{Core, text};
 use super::{Engine, EngineError};
 use crate::store::committer::Command;
 use crate::store::record::InboxRow;
@@ -16,7 +16,9 @@ use crate::store::{Needs, Unit, digest};
 /// An event that somebody reports.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// About which order.
+    /// About an instance of which machine.
+    pub machine: MachineName,
+    /// About which.
     pub order_id: OrderId,
     /// Which event.
     pub event: EventName,
@@ -49,7 +51,7 @@ pub enum Answer {
     },
     /// The key was used before for something else.
     KeyReused,
-    /// There is no such order.
+    /// The machine has no such instance.
     NotFound,
     /// The order is at another revision than the reporter thought.
     Moved {
@@ -127,7 +129,7 @@ impl Command for TakeReport {
             inbox: vec![(SOURCE, self.key())],
             orders: BTreeSet::from([self.report.order_id]),
             numbers: text(&self.report.fields, "partner_order_number").into_iter().collect(),
-            births: self.core.may_succeed(&self.report.event).then_some(MACHINE),
+            births: self.core.may_succeed(&self.report.event),
             ..Needs::default()
         }
     }
@@ -141,7 +143,8 @@ impl Command for TakeReport {
                 _ => Answer::KeyReused,
             };
         }
-        let Some(loaded) = unit.orders.get(&report.order_id) else {
+        let about = unit.orders.get(&report.order_id);
+        let Some(loaded) = about.filter(|loaded| loaded.machine == report.machine) else {
             return Answer::NotFound;
         };
         let revision = loaded.order.revision.0;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use uuid::Uuid;
-use waybill_domain::{Actor, Event, Fields, OrderId, Role};
+use waybill_domain::{Actor, Event, Fields, OrderId, Outcome, Role};
 use waybill_tasks::orders::Booking;
 
 use super::core::Core;
@@ -55,10 +55,7 @@ impl Engine {
         let Some((effect, order)) = lost(&case) else {
             return Ok(BookingAnswer::NotLost);
         };
-        let partner = store
-            .order(order)
-            .await?
-            .and_then(|stored| stored.loaded.record.partner);
+        let partner = store.order(order).await?.and_then(|stored| stored.record.partner);
         let partner = partner.unwrap_or_else(|| self.core.outside.default_partner.clone());
         if let Some(id) = &found.booking_id
             && let Some(owner) = store.order_of_partner(&partner, id).await?
@@ -113,7 +110,8 @@ impl Command for Settle {
         let known = unit
             .orders
             .get(&self.order)
-            .map(|loaded| &loaded.record.partner_booking_id);
+            .and_then(|loaded| loaded.record.as_ref())
+            .map(|record| &record.partner_booking_id);
         if case.closed_by.as_ref() == Some(&self.found.operator) && known == Some(&self.found.booking_id) {
             return BookingAnswer::Done(Box::new(case.clone()));
         }
@@ -146,7 +144,7 @@ impl Settle {
         };
         let event = self.event(unit, "PARTNER_BOOKED");
         let noted = self.core.booked(unit, self.order, &booking, event);
-        let (now, live) = (unit.now, unit.orders[&self.order].record.live);
+        let (now, live) = (unit.now, unit.orders[&self.order].is_live());
         if let Some(effect) = unit.effects.get_mut(&self.effect) {
             effect.state = EffectState::Done;
             effect.finished_at = Some(now);
@@ -214,15 +212,16 @@ impl Core {
         mut event: Event,
     ) -> Option<waybill_domain::Transition> {
         let loaded = unit.orders.get_mut(&order)?;
-        if loaded.record.partner_booking_id.as_ref() == Some(&booking.id) {
-            let known = loaded.record.tracking_url.take();
-            loaded.record.tracking_url = known.or_else(|| booking.tracking_url.clone());
+        let cancelled = loaded.outcome == Some(Outcome::Cancelled);
+        let record = loaded.record.as_mut()?;
+        if record.partner_booking_id.as_ref() == Some(&booking.id) {
+            let known = record.tracking_url.take();
+            record.tracking_url = known.or_else(|| booking.tracking_url.clone());
             return None;
         }
-        loaded.record.partner = Some(booking.partner.clone());
-        loaded.record.partner_booking_id = Some(booking.id.clone());
-        loaded.record.tracking_url = booking.tracking_url.clone();
-        let cancelled = loaded.record.outcome.as_deref() == Some("cancelled");
+        record.partner = Some(booking.partner.clone());
+        record.partner_booking_id = Some(booking.id.clone());
+        record.tracking_url = booking.tracking_url.clone();
         event
             .fields
             .insert("partner_booking_id".into(), booking.id.clone().into());

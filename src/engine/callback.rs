@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Actor, Disposition, Event, EventName, Fields, OrderId, Refusal, Role};
+use waybill_domain::{Actor, Disposition, Event, EventName, Fields, OrderId, Outcome, Refusal, Role};
 use waybill_tasks::celery::message::{HeaderValue, Message, Properties};
 use waybill_tasks::orders::Booking;
 use waybill_webhooks::{Callback as Received, Inbox, PartnerReport, Stored, Unavailable, Unbelieved, Unmapped};
@@ -18,7 +18,7 @@ use super::silence::was_asked_for;
 use super::{Engine, EngineError};
 use crate::crash::{self, Point};
 use crate::store::committer::Command;
-use crate::store::record::{Callback, CallbackState, Dead, EffectState};
+use crate::store::record::{Callback, CallbackState, Dead, EffectState, Record};
 use crate::store::{Needs, Unit};
 
 /// A callback that knows its delivery by the partner's id alone can be faster than the partner's answer to our booking.
@@ -220,12 +220,11 @@ impl Command for Apply {
     type Answer = ();
 
     fn needs(&self) -> Needs {
-        let number = self
-            .translated
-            .as_ref()
-            .ok()
-            .and_then(|report| report.partner_order_number.clone());
+        let report = self.translated.as_ref().ok();
+        let number = report.and_then(|report| report.partner_order_number.clone());
+        let event = report.and_then(|report| report.kind.event());
         Needs {
+            births: event.map_or_else(BTreeSet::new, |event| self.core.may_succeed(&event)),
             callbacks: BTreeSet::from([self.callback.callback_id]),
             effects: BTreeSet::from([self.callback.callback_id]),
             orders: self.order_id.into_iter().collect(),
@@ -287,20 +286,24 @@ impl Apply {
                 return Settled(CallbackState::Unmapped, Some(unmapped.to_string()));
             }
         };
-        let Some(order_id) = self.order_id.filter(|id| unit.orders.contains_key(id)) else {
+        let about = self
+            .order_id
+            .and_then(|id| Some((id, unit.orders.get(&id)?.record.clone()?)));
+        let Some((order_id, record)) = about else {
             return self.unmatched(unit, report);
         };
         let Some(name) = report.kind.event() else {
             return Settled(CallbackState::Noted, Some(format!("{} moves nothing", report.word)));
         };
         let event = self.event(unit, report, name);
-        if let Some(conflict) = self.conflict(unit, order_id, report) {
+        if let Some(conflict) = self.conflict(unit, order_id, &record, report) {
             self.core.contradict(unit, order_id, event, conflict);
             return Settled(CallbackState::Conflict, Some(conflict.to_owned()));
         }
-        self.learn_booking(unit, order_id, report, &event);
-        let loaded = &unit.orders[&order_id];
-        if report.cancelled && loaded.record.outcome.as_deref() == Some("cancelled") {
+        if record.partner_booking_id.is_none() && !report.cancelled {
+            self.learn_booking(unit, order_id, report, &event);
+        }
+        if report.cancelled && is_cancelled(unit, order_id) {
             self.core.note(unit, order_id, event);
             return Settled(CallbackState::Noted, Some("cancelled at our request".to_owned()));
         }
@@ -312,8 +315,7 @@ impl Apply {
 
     /// A booking whose answer got lost is known when the partner speaks of it under our reference.
     fn learn_booking(&self, unit: &mut Unit, id: OrderId, report: &PartnerReport, event: &Event) {
-        let unknown = unit.orders[&id].record.partner_booking_id.is_none() && !report.cancelled;
-        let (Some(_), Some(booking_id), true) = (&report.reference, &report.booking_id, unknown) else {
+        let (Some(_), Some(booking_id)) = (&report.reference, &report.booking_id) else {
             return;
         };
         let booking = Booking {
@@ -390,8 +392,11 @@ impl Apply {
             Refusal::Early { .. } if self.may_still_come(unit) => Settled(CallbackState::Parked, detail),
             Refusal::Early { expected, .. } => self.unresolved(unit, id, event, report, expected.as_str()),
             Refusal::Contradiction { state, .. } => {
-                let cancelled = unit.orders[&id].record.outcome.as_deref() == Some("cancelled");
-                let kind = if cancelled { "goods-at-large" } else { "contradiction" };
+                let kind = if is_cancelled(unit, id) {
+                    "goods-at-large"
+                } else {
+                    "contradiction"
+                };
                 tracing::warn!(order.id = %id, "a partner's {} contradicts {state} of {id}", event.name);
                 self.core.contradict(unit, id, event, kind);
                 Settled(CallbackState::Conflict, detail)
@@ -413,11 +418,12 @@ impl Apply {
         expected: &str,
     ) -> Settled {
         let loaded = &unit.orders[&id];
+        let known = loaded.record.as_ref();
         let number = report
             .partner_order_number
             .clone()
-            .or_else(|| loaded.record.partner_order_number.clone())
-            .or_else(|| loaded.record.partner_booking_id.clone());
+            .or_else(|| known?.partner_order_number.clone())
+            .or_else(|| known?.partner_booking_id.clone());
         let step = self.core.graph_in(unit, id).and_then(|graph| {
             let edges = &graph.state(loaded.order.state.as_str())?.edges;
             edges
@@ -457,8 +463,7 @@ impl Apply {
     }
 
     /// What cannot be true of this order, whatever the graph says.
-    fn conflict(&self, unit: &Unit, id: OrderId, report: &PartnerReport) -> Option<&'static str> {
-        let record = &unit.orders[&id].record;
+    fn conflict(&self, unit: &Unit, id: OrderId, record: &Record, report: &PartnerReport) -> Option<&'static str> {
         if record
             .partner
             .as_ref()
@@ -497,6 +502,10 @@ impl Apply {
         self.core
             .open_case(unit, kind, format!("callback:{id}"), about, reason, detail);
     }
+}
+
+fn is_cancelled(unit: &Unit, id: OrderId) -> bool {
+    unit.orders[&id].outcome == Some(Outcome::Cancelled)
 }
 
 impl Core {

@@ -62,7 +62,7 @@ impl Engine {
             return Ok(None);
         }
         let order = store.order(token.order_id).await?;
-        Ok(order.map(|order| view(&token, order.loaded.record.locale)))
+        Ok(order.map(|order| view(&token, order.record.locale)))
     }
 
     /// Takes the customer's answer. The first one stands; a repetition shows it.
@@ -177,8 +177,8 @@ impl Command for TakeAnswer {
             .tokens
             .get_mut(&self.token_hash)
             .filter(|token| token.expires_at > now)?;
-        let loaded = unit.orders.get(&self.order_id)?;
-        let locale = loaded.record.locale.clone();
+        let record = unit.orders.get(&self.order_id)?.record.clone()?;
+        let locale = record.locale;
         if token.answer.is_some() {
             return Some(view(token, locale));
         }
@@ -195,7 +195,7 @@ impl Command for TakeAnswer {
             key: format!("confirmation:{}", hex::encode(&self.token_hash[..8])),
             actor: Actor {
                 role: Role::Customer,
-                id: loaded.record.customer_id.clone(),
+                id: record.customer_id,
             },
             fields: Fields::new(),
             inferred: false,

@@ -1,22 +1,25 @@
-//! What every command works with: the graphs, the keys, and the rules that bind an order's record to its state.
+//! What every command works with: the graphs, the keys, and what follows from a transition, whatever the machine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 use waybill_domain::{
-    Change, Event, EventName, Fields, Graph, GraphVersion, OrderId, Outcome, Refusal, Role, StateName, Transition,
+    Change, Event, EventName, Fields, Graph, GraphVersion, Instance, MachineName, OrderId, Refusal, Transition,
 };
-use waybill_webhooks::ReportKind;
 
-use super::message;
+use super::{delivery, message};
 use crate::store::outgoing::{Told, event_type};
 use crate::store::record::{Callback, Case, Effect, EffectState, Record};
-use crate::store::{LogEntry, Place, Store, Unit, effect_id};
+use crate::store::{LogEntry, Store, Unit, effect_id};
 use crate::template::Template;
 
 /// The machine of delivery orders.
 pub const MACHINE: &str = "delivery-order";
+
+/// The event by which an instance of any other machine comes into being.
+pub(super) const CREATED: &str = "INSTANCE_CREATED";
 
 /// Names and addresses outside, from the settings.
 #[derive(Debug, Clone)]
@@ -52,19 +55,25 @@ pub(super) struct Applied {
 
 impl Core {
     /// A version that this process knows: of its template, or published by another process and readable for this one.
-    pub(super) fn graph(&self, version: GraphVersion) -> Option<Arc<Graph>> {
-        self.store.graph(MACHINE, version)
+    pub(super) fn graph(&self, machine: &MachineName, version: GraphVersion) -> Option<Arc<Graph>> {
+        self.store.graph(machine.as_str(), version)
     }
 
-    /// Whether an event can bring a new order into being that takes over.
-    pub(super) fn may_succeed(&self, event: &EventName) -> bool {
-        let leads_on = |graph: &Arc<Graph>| graph.edges(event.as_str()).any(|(_, edge)| edge.successor.is_some());
-        self.store.graphs(MACHINE).iter().any(leads_on)
+    /// The machines of which an event can bring a new instance into being that takes over.
+    pub(super) fn may_succeed(&self, event: &EventName) -> BTreeSet<MachineName> {
+        let leads_on = |graph: &&Arc<Graph>| graph.edges(event.as_str()).any(|(_, edge)| edge.successor.is_some());
+        let graphs = self.store.every_graph();
+        graphs
+            .iter()
+            .filter(leads_on)
+            .map(|graph| graph.machine().clone())
+            .collect()
     }
 
-    /// The graph of an order in this unit. Versions are kept as long as an order is pinned to them.
+    /// The graph of an instance in this unit. Versions are kept as long as an instance is pinned to them.
     pub(super) fn graph_in(&self, unit: &Unit, id: OrderId) -> Option<Arc<Graph>> {
-        self.graph(unit.orders.get(&id)?.order.graph_version)
+        let loaded = unit.orders.get(&id)?;
+        self.graph(&loaded.machine, loaded.order.graph_version)
     }
 
     /// Lets an event move an order, with everything that follows in the same transaction.
@@ -112,18 +121,13 @@ impl Core {
         let number = text(&event.fields, "partner_order_number").filter(|number| !Self::is_taken(unit, id, number));
         let loaded = unit.orders.get_mut(&id)?;
         let noted = loaded.order.note(event, now);
-        if loaded.record.partner_order_number.is_none() && loaded.record.live {
-            loaded.record.partner_order_number = number;
+        if let Some(record) = loaded.record.as_mut().filter(|record| record.live)
+            && record.partner_order_number.is_none()
+        {
+            record.partner_order_number = number;
         }
         unit.take(&noted);
         Some(noted)
-    }
-
-    /// Whether another live order of the same partner has this number. The command must need the number.
-    pub(super) fn is_taken(unit: &Unit, id: OrderId, number: &str) -> bool {
-        let partner = unit.orders.get(&id).and_then(|loaded| loaded.record.partner.clone());
-        let owner = partner.and_then(|partner| unit.numbers.get(&(partner, number.to_owned())));
-        owner.is_some_and(|owner| *owner != id)
     }
 
     /// Takes one transition: log row, record, effects, and what ends with the state that is left.
@@ -134,23 +138,9 @@ impl Core {
             return;
         };
         let loaded = unit.orders.get_mut(&id).expect("take demands that the order is loaded");
-        let record = &mut loaded.record;
-        if state.requires.iter().any(|field| *field == "failure_reason") {
-            record.failed = true;
-        }
-        record.failure_reason = record
-            .failure_reason
-            .take()
-            .or_else(|| text(&transition.fields, "failure_reason"));
-        if record.partner_order_number.is_none() {
-            record.partner_order_number = text(&transition.fields, "partner_order_number");
-        }
-        if let Some(outcome) = state.outcome {
-            record.outcome = Some(outcome.as_str().to_owned());
-            record.live = false;
-        }
-        if state.outcome == Some(Outcome::Success) {
-            record.confirmed_by = Some(confirmed_by(transition.actor.role).to_owned());
+        loaded.outcome = state.outcome;
+        if let Some(record) = &mut loaded.record {
+            delivery::enter(record, state, transition);
         }
         let left_attention = transition
             .from
@@ -180,8 +170,8 @@ impl Core {
             order_id: transition.order_id,
             sequence: transition.revision.0,
             machine: loaded.machine.to_string(),
-            customer_id: loaded.record.customer_id.clone(),
-            event_type: event_type(transition.to.as_str()),
+            customer_id: loaded.record.as_ref().map(|record| record.customer_id.clone()),
+            event_type: event_type(loaded.machine.as_str(), transition.to.as_str()),
         });
     }
 
@@ -192,11 +182,16 @@ impl Core {
             return None;
         }
         let (id, sequence) = (transition.order_id, transition.revision.0);
-        let record = &unit.orders.get(&id)?.record;
+        let loaded = unit.orders.get(&id)?;
         let name = message::PUBLISH_EVENT;
         let mut effect = self.new_effect(unit, effect_id(id, sequence, name), Some((id, sequence)), name);
         effect.ordinal = ordinal;
-        effect.payload = Some(message::payload(transition, record));
+        effect.payload = Some(message::payload(
+            transition,
+            &loaded.machine,
+            loaded.outcome,
+            loaded.record.as_ref(),
+        ));
         Some(effect)
     }
 
@@ -247,72 +242,57 @@ impl Core {
         }
     }
 
-    /// Brings a delivery order into being.
-    pub(super) fn give_birth(&self, unit: &mut Unit, id: OrderId, event: Event, record: Record) -> Option<Transition> {
-        // What was read behind the fence counts; the template only where nothing was ever activated.
-        let activated = unit.activation.as_ref().and_then(|activation| activation.choose(id));
-        let version = activated.or_else(|| self.template.active(MACHINE, id))?;
-        let graph = self.graph(version)?;
-        let (order, birth) = waybill_domain::DeliveryOrder::born(id, &graph, event, unit.now);
-        unit.writes
-            .orderings
-            .entry(record.ordering_id.clone())
-            .or_insert_with(|| Some(record.customer_id.clone()));
-        unit.give_birth(MACHINE.into(), order, record);
+    /// Brings an instance of a machine into being; a delivery order with its record. None where the machine has no version to be born
+    /// with: the command must need its births.
+    pub(super) fn give_birth(
+        &self,
+        unit: &mut Unit,
+        machine: &MachineName,
+        id: OrderId,
+        event: Event,
+        record: Option<Record>,
+    ) -> Option<Transition> {
+        let graph = self.birth_graph(unit, machine, id)?;
+        let (order, birth) = Instance::born(id, &graph, event, unit.now);
+        if let Some(record) = &record {
+            unit.writes
+                .orderings
+                .entry(record.ordering_id.clone())
+                .or_insert_with(|| Some(record.customer_id.clone()));
+        }
+        unit.give_birth(machine.clone(), order, record);
         self.enter(unit, &graph, &birth);
         Some(birth)
     }
 
-    /// The new order for the same ordering, in the transaction that ends the old one, linked both ways.
+    /// The version that an instance of this id is born with.
+    pub(super) fn birth_graph(&self, unit: &Unit, machine: &MachineName, id: OrderId) -> Option<Arc<Graph>> {
+        // What was read behind the fence counts; the template only where nothing was ever activated.
+        let activation = unit.activations.get(machine);
+        let activated = activation.and_then(|activation| activation.choose(id));
+        self.graph(
+            machine,
+            activated.or_else(|| self.template.active(machine.as_str(), id))?,
+        )
+    }
+
+    /// The new instance that takes over, in the transaction that ends the old one.
     fn succeed(&self, unit: &mut Unit, old: OrderId, new: OrderId, ended: &Transition, extra: &Json) {
-        let (old_place, new_place) = (old.to_string(), new.to_string());
-        let place = |column, row| Place {
-            table: "delivery_orders",
-            column,
-            row,
-        };
-        let Some(predecessor) = unit.orders.get_mut(&old) else {
+        let Some(loaded) = unit.orders.get(&old) else {
             return;
         };
-        predecessor.record.successor_id = Some(new);
-        let record = predecessor.record.clone();
-        let crypt = &self.store;
-        let reseal = |column, blob: &[u8]| {
-            let plain = crypt.unseal(place(column, &old_place), blob).unwrap_or(Json::Null);
-            crypt.seal(place(column, &new_place), &plain)
-        };
-        let dropoff = match extra.get("dropoff") {
-            Some(dropoff) if dropoff.is_object() => crypt.seal(place("dropoff", &new_place), dropoff),
-            _ => reseal("dropoff", &record.dropoff),
-        };
-        let partner = extra.get("partner").and_then(Json::as_str).map(str::to_owned);
-        let record = Record {
-            attempt: record.attempt + 1,
-            predecessor_id: Some(old),
-            successor_id: None,
-            // Named by nobody, it is for the rules of the partners file.
-            partner,
-            partner_booking_id: None,
-            partner_order_number: None,
-            tracking_url: None,
-            failure_reason: None,
-            failed: false,
-            outcome: None,
-            confirmed_by: None,
-            pickup: reseal("pickup", &record.pickup),
-            dropoff,
-            live: true,
-            ..record
-        };
+        let machine = loaded.machine.clone();
+        let is_delivery = loaded.record.is_some();
+        let record = self.succeeding_record(unit, old, new, extra);
         let event = Event {
-            name: "DELIVERY_ORDER_CREATED".into(),
+            name: if is_delivery { delivery::CREATED } else { CREATED }.into(),
             key: format!("successor:{old}"),
             actor: ended.actor.clone(),
             fields: Fields::new(),
             inferred: false,
             occurred_at: ended.occurred_at,
         };
-        self.give_birth(unit, new, event, record);
+        self.give_birth(unit, &machine, new, event, record);
     }
 
     /// Opens an operator case; one per subject.
@@ -352,12 +332,6 @@ pub(super) fn text(fields: &Fields, name: &str) -> Option<String> {
     fields.get(name).and_then(|value| value.as_text()).map(str::to_owned)
 }
 
-/// Whether the partner has the parcel from that state on: the report of a pick-up leads there.
-pub(super) fn is_collected(graph: &Graph, state: &StateName) -> bool {
-    let picked_up = ReportKind::PickedUp.event();
-    picked_up.is_some_and(|event| graph.edges(event.as_str()).any(|(_, edge)| edge.to == *state))
-}
-
 /// Whether an order has left the state that a row of its log led to.
 pub(super) fn has_left(log: &[LogEntry], sequence: i64) -> bool {
     // Ranks rise, so it never comes back; a migration gives the state another name at most.
@@ -366,12 +340,4 @@ pub(super) fn has_left(log: &[LogEntry], sequence: i64) -> bool {
         .map(|entry| &entry.transition)
         .filter(|row| row.revision.0 > sequence);
     later.into_iter().any(|row| row.change == Change::Moved)
-}
-
-fn confirmed_by(role: Role) -> &'static str {
-    match role {
-        Role::Customer | Role::Service => "customer",
-        Role::System | Role::PaymentService | Role::DeliveryPartner => "system",
-        Role::Operator => "operator",
-    }
 }

@@ -35,6 +35,7 @@ impl Command for Fire {
     fn needs(&self) -> Needs {
         Needs {
             orders: BTreeSet::from([self.due.order_id]),
+            births: self.core.may_succeed(&self.due.event),
             ..Needs::default()
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Actor, Event, EventName, Fields, GraphVersion, OrderId, Revision, Role};
+use waybill_domain::{Actor, Event, EventName, Fields, GraphVersion, MachineName, OrderId, Revision, Role};
 use waybill_tasks::orders::{Booking, Finish, Reported};
 
 use super::booking::{BOOK, CANCEL};
@@ -75,11 +75,13 @@ impl Engine {
     }
 
     pub(super) async fn open_pending_case(&self, effect: Uuid, order: OrderId) -> Result<(), EngineError> {
-        let Some(sequence) = self.core.store.effect(effect).await?.map(|effect| effect.sequence) else {
+        let store = &self.core.store;
+        let (Some(effect), Some((instance, _))) = (store.effect(effect).await?, store.instance(order).await?) else {
             return Ok(());
         };
+        let sequence = effect.sequence;
         loop {
-            let log = self.core.store.log(order).await?;
+            let log = store.log(order).await?;
             let entered = log.iter().find(|entry| entry.transition.revision.0 == sequence);
             let (Some(entered), Some(last)) = (entered, log.last()) else {
                 return Ok(());
@@ -91,7 +93,7 @@ impl Engine {
                 core: self.core.clone(),
                 sequence,
                 event: entered.transition.event.clone(),
-                handed_on: self.was_handed_on(entered).await?,
+                handed_on: self.was_handed_on(&instance.machine, entered).await?,
                 order,
                 seen: last.transition.revision,
             };
@@ -102,8 +104,8 @@ impl Engine {
     }
 
     /// Whether a state was entered because the one before hands on at once.
-    async fn was_handed_on(&self, entered: &LogEntry) -> Result<bool, EngineError> {
-        let graph = self.graph_of(GraphVersion(entered.graph_version)).await?;
+    async fn was_handed_on(&self, machine: &MachineName, entered: &LogEntry) -> Result<bool, EngineError> {
+        let graph = self.graph_of(machine, GraphVersion(entered.graph_version)).await?;
         let row = &entered.transition;
         let before = || graph.as_deref()?.state(row.from.as_ref()?.as_str())?.deadline.as_ref();
         Ok(before().is_some_and(|deadline| deadline.is_immediate() && deadline.event == row.event))
@@ -140,7 +142,10 @@ impl Command for Reconcile {
 
     fn run(&self, unit: &mut Unit) -> Option<Uuid> {
         const NAME: &str = "reconcile_partner";
-        let loaded = unit.orders.get(&self.order).filter(|loaded| loaded.record.live)?;
+        let loaded = unit
+            .orders
+            .get(&self.order)
+            .filter(|loaded| loaded.record.as_ref().is_some_and(|record| record.live))?;
         let sequence = loaded.order.revision.0;
         // A new question each time: what ended before was asked at another moment.
         let id = Uuid::now_v7();
@@ -267,9 +272,14 @@ impl Command for End {
     type Answer = ();
 
     fn needs(&self) -> Needs {
+        let births = match &self.finish {
+            Finish::Event(reported) => self.core.may_succeed(&reported.event),
+            _ => BTreeSet::new(),
+        };
         Needs {
             effects: BTreeSet::from([self.effect]),
             orders: BTreeSet::from([self.order]),
+            births,
             ..Needs::default()
         }
     }
@@ -358,10 +368,11 @@ impl End {
 
     /// Another partner is asked from now on. Who was asked before, and why no longer, stays in the log.
     fn handed(&self, unit: &mut Unit, from: Option<&str>, to: &str, cause: &str) {
-        let Some(loaded) = unit.orders.get_mut(&self.order) else {
+        let order = unit.orders.get_mut(&self.order);
+        let Some(record) = order.and_then(|loaded| loaded.record.as_mut()) else {
             return;
         };
-        loaded.record.partner = Some(to.to_owned());
+        record.partner = Some(to.to_owned());
         let fields = [("partner", to), ("cause", cause)].into_iter();
         let fields = fields.chain(from.map(|from| (NOT_BOOKED_BY, from)));
         let fields = fields.map(|(name, value)| (name.into(), value.to_owned().into()));
@@ -421,19 +432,20 @@ impl Command for OpenCase {
         if loaded.order.revision != self.seen {
             return Err(Meanwhile);
         }
-        let (order, record) = (&loaded.order, &loaded.record);
+        let (order, record) = (&loaded.order, loaded.record.as_ref());
+        let failure_reason = record.and_then(|record| record.failure_reason.clone());
+        let mut detail = json!({ "machine": loaded.machine, "visited": order.visited });
+        if let Some(record) = record {
+            detail["ordering_id"] = json!(record.ordering_id);
+            detail["attempt"] = json!(record.attempt);
+            detail["failure_reason"] = json!(record.failure_reason);
+            detail["failure_raw"] = json!(text(&order.fields, "failure_raw"));
+        }
         // A failed delivery hands over at once: its reason says more than that it did.
-        let reason = match &record.failure_reason {
-            Some(reason) if self.handed_on => reason.clone(),
+        let reason = match failure_reason {
+            Some(reason) if self.handed_on => reason,
             _ => self.event.to_string(),
         };
-        let detail = json!({
-            "ordering_id": record.ordering_id,
-            "attempt": record.attempt,
-            "failure_reason": record.failure_reason,
-            "failure_raw": text(&order.fields, "failure_raw"),
-            "visited": order.visited,
-        });
         self.core.open_case(
             unit,
             "pending",

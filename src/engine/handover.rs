@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use waybill_domain::{Actor, Fields, OrderId, Refusal, Role};
 
-use super::{Answer, Engine, EngineError, Report};
+use super::{Answer, Engine, EngineError, MACHINE, Report};
 use crate::store::handover::{NewCode, Tried};
 
 /// What the page's token is for.
@@ -65,9 +65,7 @@ impl Engine {
         let codes = store.crypt().codes(&kept.order_id.to_string(), kept.sequence);
         let shown = codes.into_iter().find(|made| made.digest[..] == kept.code_digest[..]);
         let order = store.order(kept.order_id).await?;
-        Ok(shown
-            .zip(order)
-            .map(|(made, order)| (made.code, order.loaded.record.locale)))
+        Ok(shown.zip(order).map(|(made, order)| (made.code, order.record.locale)))
     }
 
     /// Whether the order has a code to be entered.
@@ -105,13 +103,14 @@ impl Engine {
             return Ok(());
         };
         let report = Report {
+            machine: MACHINE.into(),
             order_id,
             event: "CUSTOMER_CONFIRMED".into(),
             fields: Fields::new(),
             extra: Json::Null,
             actor: Actor {
                 role: Role::Customer,
-                id: order.loaded.record.customer_id,
+                id: order.record.customer_id,
             },
             key: format!("handover-code:{order_id}"),
             if_revision: None,

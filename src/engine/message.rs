@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
-use waybill_domain::Transition;
+use waybill_domain::{MachineName, Outcome, Transition};
 use waybill_tasks::celery::message::{Headers, Message, Properties};
 use waybill_tasks::celery::protocol::Signature;
 
+use super::core::MACHINE;
 use crate::store::outgoing::event_type;
 use crate::store::record::{Effect, Record, StoredMessage};
 use crate::store::{CryptError, Place, Store};
@@ -98,8 +99,25 @@ fn foreign_task(effect: &Effect, payload: &Json) -> Message {
         .into_message()
 }
 
-/// What others are told of a transition: states and reasons, never an address.
-pub(super) fn payload(transition: &Transition, record: &Record) -> Json {
+/// What others are told of a transition: states and reasons, never an address, nor what else an instance knows.
+pub(super) fn payload(
+    transition: &Transition,
+    machine: &MachineName,
+    outcome: Option<Outcome>,
+    record: Option<&Record>,
+) -> Json {
+    let Some(record) = record else {
+        return json!({
+            "instance_id": transition.order_id,
+            "machine": machine,
+            "sequence": transition.revision,
+            "event": transition.event,
+            "from": transition.from,
+            "state": transition.to,
+            "outcome": outcome,
+            "occurred_at": transition.occurred_at,
+        });
+    };
     json!({
         "delivery_order_id": transition.order_id,
         "ordering_id": record.ordering_id,
@@ -110,7 +128,7 @@ pub(super) fn payload(transition: &Transition, record: &Record) -> Json {
         "event": transition.event,
         "from": transition.from,
         "state": transition.to,
-        "outcome": record.outcome,
+        "outcome": outcome,
         "failure_reason": record.failure_reason,
         "occurred_at": transition.occurred_at,
     })
@@ -118,13 +136,17 @@ pub(super) fn payload(transition: &Transition, record: &Record) -> Json {
 
 /// A CloudEvent 1.0 in structured JSON. Its id says whose and which: listeners sort and deduplicate by it.
 pub(super) fn cloud_event(payload: &Json) -> Json {
-    let order = payload["delivery_order_id"].as_str().unwrap_or_default();
+    let id = ["delivery_order_id", "instance_id"]
+        .iter()
+        .find_map(|name| payload[*name].as_str());
+    let id = id.unwrap_or_default();
+    let machine = payload["machine"].as_str().unwrap_or(MACHINE);
     json!({
         "specversion": "1.0",
-        "id": format!("{order}/{}", payload["sequence"]),
+        "id": format!("{id}/{}", payload["sequence"]),
         "source": "waybill",
-        "type": event_type(payload["state"].as_str().unwrap_or_default()),
-        "subject": order,
+        "type": event_type(machine, payload["state"].as_str().unwrap_or_default()),
+        "subject": id,
         "time": payload["occurred_at"],
         "datacontenttype": "application/json",
         "data": payload,

@@ -273,7 +273,7 @@ impl Command for MoveOver {
         let Some(loaded) = unit.orders.get(&seen.id) else {
             return Moved::Gone;
         };
-        if !loaded.record.live || loaded.order.graph_version != self.migration.from().version() {
+        if !loaded.is_live() || loaded.order.graph_version != self.migration.from().version() {
             return Moved::Gone;
         }
         // A state is entered once: who stands where it stood has been there since, whatever was noted meanwhile.

@@ -1,19 +1,22 @@
 //! The engine as tasks see it.
 
 use async_trait::async_trait;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 use waybill_domain::{
     Actor, FieldName, FieldValue, Fields, Graph, GraphVersion, Kind, OrderId, Role, StateName, Transition,
 };
 use waybill_tasks::orders::{
-    Begin, ConfirmationLink, Finish, OrderRecord, Orders, Report as TaskReport, Stage, Taken, Unavailable, Work,
+    Begin, ConfirmationLink, Finish, NewInstance as TaskInstance, OrderRecord, Orders, Report as TaskReport, Stage,
+    Taken, Unavailable, Work,
 };
 
 use super::apply::{Answer, Report};
 use super::booking::{BOOK, CANCEL};
-use super::core::{has_left, is_collected, text};
+use super::core::{MACHINE, has_left, text};
+use super::delivery::is_collected;
 use super::effect::{Lease, NOT_BOOKED_BY, PARTNER_CHOSEN};
+use super::instances::{Birth, NewInstance};
 use super::payment::Followed;
 use super::{Engine, EngineError};
 use crate::crash::{self, Point};
@@ -49,14 +52,16 @@ impl Orders for Engine {
         let store = self.store();
         let effect = store.effect(effect_id).await.map_err(unavailable)?.unwrap_or(effect);
         let Some(order) = store.order(order_id).await.map_err(unavailable)? else {
-            return Ok(Begin::Done);
+            return self.refuse_effect(effect, order_id).await;
         };
         let log = store.log(order_id).await.map_err(unavailable)?;
         let entry = log.iter().find(|entry| entry.transition.revision.0 == effect.sequence);
         let Some(entry) = entry else {
             return Ok(Begin::Done);
         };
-        let graph = self.graph_of(GraphVersion(entry.graph_version)).await;
+        let graph = self
+            .graph_of(&order.loaded.machine, GraphVersion(entry.graph_version))
+            .await;
         let stage = stage(graph.map_err(unavailable)?.as_deref(), &entry.transition.to);
         let has_left = has_left(&log, effect.sequence);
         let chosen = log
@@ -117,52 +122,63 @@ impl Orders for Engine {
         Ok(())
     }
 
-    async fn report(&self, report: TaskReport) -> Result<Taken, Unavailable> {
-        let wrong = |code: &str, place: String, detail: String| {
-            Ok(Taken::Wrong {
-                code: code.to_owned(),
-                place,
-                detail,
-            })
+    async fn create_instance(&self, new: TaskInstance) -> Result<Taken, Unavailable> {
+        let told = plain_fields(&new.fields).map_err(|field| wrong_field(&field));
+        let (fields, actor) = match told.and_then(|fields| Ok((fields, sender(&new.key, new.actor)?))) {
+            Ok(told) => told,
+            Err(wrong) => return Ok(wrong),
         };
-        let (fields, extra) = match split_fields(&report.fields) {
-            Ok(split) => split,
-            Err(field) => {
-                let detail = "expected a text, a whole number, true or false".to_owned();
-                return wrong("wrong-field", format!("kwargs.fields.{field}"), detail);
-            }
+        let (machine, key) = (new.machine.clone(), new.key.clone());
+        let new = NewInstance {
+            machine: new.machine,
+            fields,
+            actor,
+            key: new.key,
+        };
+        Ok(match Engine::create_instance(self, new).await? {
+            Birth::Born(id) | Birth::Repeated(id) => Taken::Ok(json!({ "instance_id": id })),
+            Birth::KeyReused => key_reused(&key),
+            Birth::UnknownMachine => wrong(
+                "unknown-machine",
+                "kwargs.machine".to_owned(),
+                format!("{machine} has no active version that instances are created with"),
+            ),
+            Birth::Refused(refusal) => wrong("refused", "kwargs.fields".to_owned(), refusal.to_string()),
+        })
+    }
+
+    async fn report(&self, report: TaskReport) -> Result<Taken, Unavailable> {
+        let (told, place) = match report.machine {
+            None => (split_fields(&report.fields), "kwargs.delivery_order_id"),
+            Some(_) => (
+                plain_fields(&report.fields).map(|fields| (fields, Json::Null)),
+                "kwargs.instance_id",
+            ),
+        };
+        let told = told.map_err(|field| wrong_field(&field));
+        let ((fields, extra), actor) = match told.and_then(|told| Ok((told, sender(&report.key, report.actor)?))) {
+            Ok(told) => told,
+            Err(wrong) => return Ok(wrong),
         };
         let key = report.key.clone();
         let report = Report {
+            machine: report.machine.unwrap_or_else(|| MACHINE.into()),
             order_id: report.order_id,
             event: report.event,
             fields,
             extra,
-            actor: Actor {
-                role: Role::Service,
-                id: "task".to_owned(),
-            },
+            actor,
             key: report.key,
             if_revision: None,
             occurred_at: None,
         };
-        match Engine::report(self, report).await? {
-            Answer::Applied { revision } | Answer::Repeated { revision } => {
-                Ok(Taken::Ok(json!({ "revision": revision })))
-            }
-            Answer::KeyReused => wrong(
-                "idempotency-key-reuse",
-                "kwargs.key".to_owned(),
-                format!("{key} was used for another event"),
-            ),
-            Answer::NotFound => wrong(
-                "unknown-order",
-                "kwargs.delivery_order_id".to_owned(),
-                "there is no such order".to_owned(),
-            ),
+        Ok(match Engine::report(self, report).await? {
+            Answer::Applied { revision } | Answer::Repeated { revision } => Taken::Ok(json!({ "revision": revision })),
+            Answer::KeyReused => key_reused(&key),
+            Answer::NotFound => wrong("unknown-order", place.to_owned(), "there is no such order".to_owned()),
             Answer::Moved { revision } => wrong("revision", "kwargs".to_owned(), format!("the order is at {revision}")),
             Answer::Refused(refusal) => wrong("refused", "kwargs.event".to_owned(), refusal.to_string()),
-        }
+        })
     }
 
     async fn open_case(&self, effect_id: Uuid) -> Result<(), Unavailable> {
@@ -196,42 +212,104 @@ impl Orders for Engine {
     }
 }
 
+/// Characters of a key, and of the name of whom somebody speaks for.
+const LONGEST_NAME: usize = 255;
+
+fn is_short_text(text: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&text.chars().count()) && !text.contains('\0')
+}
+
 impl Engine {
+    /// What is about the record of a delivery order cannot be done for another machine: an operator hears of it.
+    async fn refuse_effect(&self, effect: Effect, id: OrderId) -> Result<Begin, Unavailable> {
+        if let Some((instance, _)) = self.store().instance(id).await.map_err(unavailable)? {
+            let cause = format!("{} is for delivery orders, this is {}", effect.name, instance.machine);
+            self.end(effect.effect_id, id, Finish::Failed { cause }).await?;
+        }
+        Ok(Begin::Done)
+    }
+
     async fn effect_of(&self, effect_id: Uuid) -> Result<Option<(Effect, OrderId)>, Unavailable> {
         let effect = self.store().effect(effect_id).await.map_err(unavailable)?;
         Ok(effect.and_then(|effect| effect.order_id.map(|order| (effect, order))))
     }
 }
 
-/// What a caller brings, told apart: fields of the graph, and the objects that only the engine takes (`dropoff`, `partner`).
-pub fn split_fields(fields: &Json) -> Result<(Fields, Json), String> {
-    let mut known = Fields::new();
-    let mut extra = serde_json::Map::new();
-    match fields {
-        Json::Null => {}
-        Json::Object(fields) => {
-            for (name, value) in fields {
-                match serde_json::from_value::<FieldValue>(value.clone()) {
-                    _ if matches!(name.as_str(), "dropoff" | "partner") => {
-                        extra.insert(name.clone(), value.clone());
-                    }
-                    Ok(value) => {
-                        known.insert(FieldName::from(name.as_str()), value);
-                    }
-                    Err(_) => return Err(name.clone()),
-                }
-            }
-        }
-        _ => return Err(String::new()),
+fn wrong(code: &str, place: String, detail: String) -> Taken {
+    Taken::Wrong {
+        code: code.to_owned(),
+        place,
+        detail,
     }
-    Ok((
-        known,
-        if extra.is_empty() {
-            Json::Null
-        } else {
-            Json::Object(extra)
-        },
-    ))
+}
+
+fn key_reused(key: &str) -> Taken {
+    let detail = format!("{key} was used for another event");
+    wrong("idempotency-key-reuse", "kwargs.key".to_owned(), detail)
+}
+
+fn wrong_field(field: &str) -> Taken {
+    let detail = "expected a text, a whole number, true or false".to_owned();
+    wrong("wrong-field", format!("kwargs.fields.{field}"), detail)
+}
+
+/// Whoever sends tasks to our queue is a service, and may speak for others. What it says has a key.
+fn sender(key: &str, spoken_for: Option<Actor>) -> Result<Actor, Taken> {
+    if !is_short_text(key) {
+        let detail = format!("expected 1 to {LONGEST_NAME} characters without NUL, the same for the same event");
+        return Err(wrong("wrong-key", "kwargs.key".to_owned(), detail));
+    }
+    let task = Actor {
+        role: Role::Service,
+        id: "task".to_owned(),
+    };
+    speak(task, spoken_for).map_err(|detail| wrong("wrong-actor", "kwargs.actor".to_owned(), detail))
+}
+
+/// The actor of what a service reports for somebody: their role and name, and by whom it was told. What is wrong with it otherwise.
+pub fn speak(service: Actor, spoken_for: Option<Actor>) -> Result<Actor, String> {
+    let Some(actor) = spoken_for else {
+        return Ok(service);
+    };
+    if !actor.role.has_a_voice_elsewhere() {
+        return Err(format!("nobody speaks for {}", actor.role));
+    }
+    if !is_short_text(&actor.id) {
+        return Err(format!("id must be text of 1 to {LONGEST_NAME} characters without NUL"));
+    }
+    Ok(Actor {
+        role: actor.role,
+        id: format!("{} by {}", actor.id, service.id),
+    })
+}
+
+/// What a caller brings to a graph. What has another shape than a field may have is named otherwise.
+pub fn plain_fields(fields: &Json) -> Result<Fields, String> {
+    let one = |(name, value): (&String, &Json)| match serde_json::from_value::<FieldValue>(value.clone()) {
+        Ok(value) => Ok((FieldName::from(name.as_str()), value)),
+        Err(_) => Err(name.clone()),
+    };
+    match fields {
+        Json::Null => Ok(Fields::new()),
+        Json::Object(fields) => fields.iter().map(one).collect(),
+        _ => Err(String::new()),
+    }
+}
+
+/// What a caller brings to a delivery order, told apart: fields of the graph, and the objects that only the engine takes (`dropoff`,
+/// `partner`).
+pub fn split_fields(fields: &Json) -> Result<(Fields, Json), String> {
+    let Json::Object(all) = fields else {
+        return Ok((plain_fields(fields)?, Json::Null));
+    };
+    let is_extra = |name: &str| matches!(name, "dropoff" | "partner");
+    let (extra, plain): (Map<_, _>, Map<_, _>) = all.clone().into_iter().partition(|(name, _)| is_extra(name));
+    let extra = if extra.is_empty() {
+        Json::Null
+    } else {
+        Json::Object(extra)
+    };
+    Ok((plain_fields(&Json::Object(plain))?, extra))
 }
 
 fn stage(graph: Option<&Graph>, entered: &StateName) -> Stage {
@@ -243,7 +321,7 @@ fn stage(graph: Option<&Graph>, entered: &StateName) -> Stage {
 }
 
 fn work(effect: Effect, entry: &Transition, stored: &Stored) -> Work {
-    let (order, record) = (&stored.loaded.order, &stored.loaded.record);
+    let (order, record) = (&stored.loaded.order, &stored.record);
     Work {
         effect_id: effect.effect_id,
         name: effect.name,

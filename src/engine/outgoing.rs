@@ -1,12 +1,13 @@
 //! What subscribers are told, and who they are: endpoints with keys of their own, bodies built from the log.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Change, GraphVersion, OrderId};
+use waybill_domain::{Change, Graph, GraphVersion, OrderId};
 use waybill_webhooks::signing::SigningKey;
 
 use super::core::text;
@@ -14,7 +15,6 @@ use super::{Engine, message};
 use crate::outgoing::Guard;
 use crate::store::outgoing::{Claimed, Endpoint, Filter, KeptKey, NewEndpoint, event_id, event_type};
 use crate::store::{DbError, Store};
-use crate::template::Template;
 
 /// Characters of a description.
 const MAX_DESCRIPTION: usize = 500;
@@ -94,17 +94,21 @@ pub fn check_description(description: &str) -> Result<(), Wrong> {
 }
 
 /// Whether it can ever match: a word that nothing matches would look like a subscription.
-pub fn check_filter(template: &Template, filter: &Filter) -> Result<(), Wrong> {
-    let states = template.graphs().flat_map(|graph| graph.states());
-    let types: BTreeSet<String> = states.map(|state| event_type(state.name.as_str())).collect();
+pub fn check_filter(graphs: &[Arc<Graph>], filter: &Filter) -> Result<(), Wrong> {
+    let types_of = |graph: &Arc<Graph>| {
+        let states = graph.states().map(|state| state.name.as_str());
+        let types = states.map(|state| event_type(graph.machine().as_str(), state));
+        types.collect::<Vec<_>>()
+    };
+    let types: BTreeSet<String> = graphs.iter().flat_map(types_of).collect();
     let named = filter.event_types.as_deref();
     if named.is_some_and(|named| named.is_empty() || named.iter().any(|name| !types.contains(name))) {
         let known: Vec<_> = types.into_iter().collect();
         return Err(wrong("event_types", format!("some of {}", known.join(", "))));
     }
     let machine = filter.machine.as_deref();
-    if machine.is_some_and(|machine| !template.graphs().any(|graph| graph.machine().as_str() == machine)) {
-        return Err(wrong("machine", "a machine of the template".to_owned()));
+    if machine.is_some_and(|machine| !graphs.iter().any(|graph| *graph.machine() == *machine)) {
+        return Err(wrong("machine", "a machine that has a published version".to_owned()));
     }
     let id = filter.customer_id.as_deref();
     if id.is_some_and(|id| id.is_empty() || id.chars().count() > MAX_ID || id.contains('\0')) {
@@ -139,7 +143,7 @@ impl Engine {
     }
 
     async fn payload_of(&self, order_id: OrderId, sequence: i64) -> Result<Option<Json>, DbError> {
-        let Some(order) = self.store().order(order_id).await? else {
+        let Some((mut order, _)) = self.store().instance(order_id).await? else {
             return Ok(None);
         };
         let log = self.store().log(order_id).await?;
@@ -147,18 +151,25 @@ impl Engine {
             return Ok(None);
         };
         // As the record was when this row was written: what came later is told later.
-        let mut record = order.loaded.record;
-        let graph = self.graph_of(GraphVersion(entry.graph_version)).await?;
+        let graph = self.graph_of(&order.machine, GraphVersion(entry.graph_version)).await?;
         let state = graph
             .as_ref()
             .and_then(|graph| graph.state(entry.transition.to.as_str()));
-        record.outcome = state.and_then(|state| Some(state.outcome?.as_str().to_owned()));
-        record.failure_reason = log
-            .iter()
-            .filter(|row| row.transition.revision.0 <= sequence)
-            .filter(|row| matches!(row.transition.change, Change::Born | Change::Moved))
-            .find_map(|row| text(&row.transition.fields, "failure_reason"));
-        Ok(Some(message::payload(&entry.transition, &record)))
+        let outcome = state.and_then(|state| state.outcome);
+        if let Some(record) = &mut order.record {
+            record.failure_reason = log
+                .iter()
+                .filter(|row| row.transition.revision.0 <= sequence)
+                .filter(|row| matches!(row.transition.change, Change::Born | Change::Moved))
+                .find_map(|row| text(&row.transition.fields, "failure_reason"));
+        }
+        let record = order.record.as_ref();
+        Ok(Some(message::payload(
+            &entry.transition,
+            &order.machine,
+            outcome,
+            record,
+        )))
     }
 }
 

@@ -9,7 +9,8 @@ use waybill_domain::{
     Actor, CancelReason, Edge, Event, EventName, Fields, Graph, OrderId, Outcome, Refusal, Role, StateName,
 };
 
-use super::core::{Core, MACHINE, is_collected};
+use super::core::{Core, MACHINE};
+use super::delivery::{CREATED, is_collected};
 use super::{Engine, EngineError, new_order_id};
 use crate::store::committer::Command;
 use crate::store::record::{InboxRow, Payment, PaymentState, Record};
@@ -157,7 +158,7 @@ impl Command for TakePayment {
             inbox: vec![(SOURCE, self.paid.key.clone())],
             orderings: BTreeSet::from([self.paid.ordering_id.clone()]),
             payments: BTreeSet::from([self.paid.payment_id.clone()]),
-            births: Some(MACHINE),
+            births: BTreeSet::from([MACHINE.into()]),
             ..Needs::default()
         }
     }
@@ -213,7 +214,7 @@ impl Command for TakePayment {
             }
             (Some(addresses), None) => {
                 let event = Event {
-                    name: "DELIVERY_ORDER_CREATED".into(),
+                    name: CREATED.into(),
                     key: format!("payment:{}", paid.key),
                     actor: Actor {
                         role: Role::PaymentService,
@@ -223,9 +224,8 @@ impl Command for TakePayment {
                     inferred: false,
                     occurred_at: paid.occurred_at,
                 };
-                let birth = self
-                    .core
-                    .give_birth(unit, self.id, event, self.record(addresses, ordering.attempts + 1));
+                let taken = Some(self.record(addresses, ordering.attempts + 1));
+                let birth = self.core.give_birth(unit, &MACHINE.into(), self.id, event, taken);
                 record(unit, birth.map(|birth| (self.id, birth.revision.0)), "created");
                 Followed::Created(self.id)
             }
@@ -357,7 +357,8 @@ impl TakeRefund {
         let order = self.live.filter(|id| {
             unit.orders
                 .get(id)
-                .is_some_and(|it| it.record.payment_id == payment.payment_id && it.record.live)
+                .and_then(|it| it.record.as_ref())
+                .is_some_and(|record| record.payment_id == payment.payment_id && record.live)
         });
         let Some(id) = order else {
             let detail = json!({ "payment_id": payment.payment_id, "ordering_id": payment.ordering_id, "full": full });

@@ -76,9 +76,9 @@ impl Engine {
         let Some(stored) = self.core.store.order(id).await? else {
             return Ok(false);
         };
-        let order = stored.loaded.order;
+        let order = &stored.loaded.order;
         let adapter = self.adapter_of(partner);
-        let graph = self.graph_of(order.graph_version).await?;
+        let graph = self.graph_of(&stored.loaded.machine, order.graph_version).await?;
         let (Ok(report), Some(graph)) = (adapter.interpret(seen), graph) else {
             return Ok(true);
         };

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use waybill_domain::{Change, DeliveryOrder, Graph, GraphVersion, OrderId, Transition};
+use waybill_domain::{Change, Graph, GraphVersion, Instance, OrderId, Transition};
 
 use super::db::{DbError, Row, Value};
 use super::orders::{LOG_COLUMNS, log_entry};
 use super::record::{Effect, EffectState, Loaded, LogRow};
 use super::rows::{EFFECT_COLUMNS, effect};
-use super::rows::{ORDER_COLUMNS, loaded};
+use super::rows::{INSTANCE_COLUMNS, loaded};
 use super::{Store, chain, effect_id, sql};
 
 /// What an audit saw.
@@ -89,7 +89,7 @@ impl Store {
             values.insert(0, PAGE.into());
             let page = tx
                 .rows(
-                    &format!("SELECT {ORDER_COLUMNS} {clause} ORDER BY i.id LIMIT $1"),
+                    &format!("SELECT {INSTANCE_COLUMNS} {clause} ORDER BY i.id LIMIT $1"),
                     values,
                 )
                 .await?;
@@ -127,7 +127,9 @@ impl Store {
                 audit.effects += effects.len() as u64;
                 check_log(&mut audit, order, log);
                 let graph = |version| graphs(order.machine.as_str(), version);
-                check_record(&mut audit, graph(order.order.graph_version.0).as_deref(), order);
+                let pinned = graph(order.order.graph_version.0);
+                check_outcome(&mut audit, pinned.as_deref(), order);
+                check_record(&mut audit, pinned.as_deref(), order);
                 check_graph(&mut audit, graph, order, log, effects);
                 check_publication(&mut audit, order.order.id, effects);
             }
@@ -254,11 +256,11 @@ fn check_log(audit: &mut Audit, order: &Loaded, log: &[LogRow]) {
     }
     let transitions: Vec<Transition> = log.iter().map(|entry| entry.transition.clone()).collect();
     let born_on = GraphVersion(log.first().map_or(0, |birth| birth.graph_version));
-    match DeliveryOrder::replay(&transitions, born_on) {
+    match Instance::replay(&transitions, born_on) {
         None => audit.report("I1", id, None, "the log is empty".to_owned()),
         Some(replayed) if replayed != order.order => {
             let tell =
-                |it: &DeliveryOrder| format!("{} at revision {}, version {}", it.state, it.revision, it.graph_version);
+                |it: &Instance| format!("{} at revision {}, version {}", it.state, it.revision, it.graph_version);
             let detail = format!(
                 "the instance is in {}, its log says {}",
                 tell(&order.order),
@@ -278,12 +280,28 @@ fn check_log(audit: &mut Audit, order: &Loaded, log: &[LogRow]) {
     }
 }
 
+/// I2: an instance has ended if its state is an end, and as that says.
+fn check_outcome(audit: &mut Audit, graph: Option<&Graph>, order: &Loaded) {
+    let Some(state) = graph.and_then(|graph| graph.state(order.order.state.as_str())) else {
+        return;
+    };
+    if state.outcome != order.outcome {
+        let detail = format!(
+            "its outcome is {:?}, and {} means {:?}",
+            order.outcome, state.name, state.outcome
+        );
+        audit.report("I2", order.order.id, None, detail);
+    }
+}
+
 /// The field of a graph that the record keeps too.
 const FAILURE_REASON: &str = "failure_reason";
 
 /// I5, and what the record says of the state.
 fn check_record(audit: &mut Audit, graph: Option<&Graph>, order: &Loaded) {
-    let (id, record) = (order.order.id, &order.record);
+    let (id, Some(record)) = (order.order.id, &order.record) else {
+        return;
+    };
     let visited = order
         .order
         .visited

@@ -67,6 +67,7 @@ fn order_values(loaded: &Loaded) -> Vec<Value> {
         json!(order.fields).into(),
         loaded.log_hash.clone().into(),
         i64::from(order.graph_version.0).into(),
+        loaded.outcome.map(|outcome| outcome.as_str().to_owned()).into(),
     ]
 }
 
@@ -89,7 +90,7 @@ fn record_values(id: OrderId, record: &Record) -> Vec<Value> {
 async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateTime<Utc>) -> Result<(), DbError> {
     let mut changed: Vec<&Loaded> = orders
         .values()
-        .filter(|it| it.read_revision != Some(it.order.revision.0) || it.read_record.as_ref() != Some(&it.record))
+        .filter(|it| it.read_revision != Some(it.order.revision.0) || it.read_record != it.record)
         .collect();
     changed.sort_by_key(|it| it.order.id);
     let (old, new): (Vec<_>, Vec<_>) = changed.into_iter().partition(|it| it.read_revision.is_some());
@@ -110,9 +111,9 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
     let written = sql::with_values(
         tx,
         "UPDATE instances SET state = v.column2, rank = v.column3, revision = v.column4, visited = v.column5, fields = v.column6,
-         log_hash = v.column7, graph_version = v.column8, updated_at = v.column9 FROM",
+         log_hash = v.column7, graph_version = v.column8, outcome = v.column9, updated_at = v.column10 FROM",
         rows,
-        "AS v WHERE instances.id = v.column1 AND instances.revision = v.column10 RETURNING instances.id",
+        "AS v WHERE instances.id = v.column1 AND instances.revision = v.column11 RETURNING instances.id",
     )
     .await?;
     if written.len() != moved.len() {
@@ -122,8 +123,8 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
     }
     let rows = old
         .iter()
-        .filter(|it| it.read_record.as_ref() != Some(&it.record))
-        .map(|it| record_values(it.order.id, &it.record))
+        .filter(|it| it.read_record != it.record)
+        .filter_map(|it| Some(record_values(it.order.id, it.record.as_ref()?)))
         .collect();
     sql::with_values(
         tx,
@@ -152,6 +153,7 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
         "fields",
         "log_hash",
         "graph_version",
+        "outcome",
         "machine",
         "created_at",
         "updated_at",
@@ -159,8 +161,8 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
     sql::insert(tx, "instances", &columns, rows, "").await?;
     let rows = new
         .iter()
-        .map(|it| {
-            let record = &it.record;
+        .filter_map(|it| {
+            let record = it.record.as_ref()?;
             let mut values = record_values(it.order.id, record);
             values.extend([
                 record.ordering_id.as_str().into(),
@@ -173,7 +175,7 @@ async fn flush_orders(tx: &mut Tx, orders: &HashMap<OrderId, Loaded>, now: DateT
                 record.pickup.clone().into(),
                 record.dropoff.clone().into(),
             ]);
-            values
+            Some(values)
         })
         .collect();
     let columns = [

@@ -15,6 +15,8 @@ use super::{Store, Unit};
 
 const DOCUMENT: &str = "SELECT document FROM graph_versions WHERE machine = $1 AND version = $2";
 
+const MACHINES: &str = "SELECT DISTINCT machine FROM graph_versions ORDER BY machine";
+
 type Graphs = BTreeMap<(MachineName, GraphVersion), Arc<Graph>>;
 
 /// Versions that were read and checked.
@@ -83,13 +85,23 @@ impl Store {
         of_machine.cloned().collect()
     }
 
-    /// Learns every version of a machine that was published; those that cannot be read are told.
-    pub async fn learn_all(&self, machine: &str) -> Result<(), DbError> {
-        for (version, _, document, _) in self.published_versions(machine).await? {
-            if self.graph(machine, version).is_none() {
-                match read_graph(machine, version, document) {
-                    Ok(graph) => self.know(Arc::new(graph)),
-                    Err(unreadable) => error!("{unreadable}"),
+    /// Every version of every machine that this process knows.
+    pub fn every_graph(&self) -> Vec<Arc<Graph>> {
+        let known = self.graphs.0.read().expect("nothing panics while it holds this");
+        known.values().cloned().collect()
+    }
+
+    /// Learns every version of every machine that was published; those that cannot be read are told.
+    pub async fn learn_all(&self) -> Result<(), DbError> {
+        let rows = self.db.rows(MACHINES, vec![]).await?;
+        for row in &rows {
+            let machine = row.text("machine")?;
+            for (version, _, document, _) in self.published_versions(&machine).await? {
+                if self.graph(&machine, version).is_none() {
+                    match read_graph(&machine, version, document) {
+                        Ok(graph) => self.know(Arc::new(graph)),
+                        Err(unreadable) => error!("{unreadable}"),
+                    }
                 }
             }
         }
@@ -108,7 +120,7 @@ impl Store {
             }
         }
         for (machine, version) in unit.may_be_born() {
-            if let Err(unreadable) = self.learn_one(tx, machine, version).await? {
+            if let Err(unreadable) = self.learn_one(tx, machine.as_str(), version).await? {
                 error!("{unreadable}");
                 // Another process may be able to: whoever asks for the birth asks again.
                 return Err(DbError::Unavailable(sqlx::Error::Protocol(unreadable.to_string())));

@@ -7,15 +7,17 @@ use waybill_domain::{Actor, Change, EventName, FieldName, FieldValue, OrderId, R
 use waybill_tasks::orders::Amount;
 
 use super::db::{DbError, Row, Value};
-use super::record::{Loaded, LogRow};
-use super::rows::{ORDER_COLUMNS, decode, loaded};
+use super::record::{Loaded, LogRow, Record};
+use super::rows::{INSTANCE_COLUMNS, ORDER_COLUMNS, decode, loaded};
 use super::{Place, Store};
 
-/// An order with its record, addresses decrypted.
+/// A delivery order with its record, addresses decrypted.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// Order, record, deadline.
+    /// Order and deadline.
     pub loaded: Loaded,
+    /// Its record.
+    pub record: Record,
     /// Where it is picked up.
     pub pickup: Json,
     /// Where it goes.
@@ -42,7 +44,15 @@ pub struct OrderFilter {
 }
 
 impl Store {
-    /// One order.
+    /// One instance of any machine, as the last commit left it, and when it last changed.
+    pub async fn instance(&self, id: OrderId) -> Result<Option<(Loaded, DateTime<Utc>)>, DbError> {
+        let sql = format!("SELECT {INSTANCE_COLUMNS} WHERE i.id = $1");
+        let rows = self.db.rows(&sql, vec![id.0.into()]).await?;
+        let read = |row: &Row| Ok((loaded(row)?, row.time("updated_at")?));
+        rows.first().map(read).transpose()
+    }
+
+    /// One delivery order.
     pub async fn order(&self, id: OrderId) -> Result<Option<Stored>, DbError> {
         let row = self
             .db
@@ -51,7 +61,7 @@ impl Store {
         row.map(|row| self.stored(&row)).transpose()
     }
 
-    /// Orders in the order of their last change, then id.
+    /// Delivery orders in the order of their last change, then id.
     pub async fn orders(&self, filter: &OrderFilter) -> Result<Vec<Stored>, DbError> {
         let mut values: Vec<Value> = Vec::new();
         let mut clauses = vec!["i.machine = 'delivery-order'".to_owned()];
@@ -134,22 +144,23 @@ impl Store {
             .collect()
     }
 
-    /// How many orders are in each state.
-    pub async fn count_states(&self) -> Result<Vec<(String, i64)>, DbError> {
+    /// How many instances of each machine are in each state: by machine, then in the order of their lives.
+    pub async fn count_states(&self) -> Result<Vec<(String, String, i64)>, DbError> {
         let rows = self
             .db
             .rows(
-                "SELECT state, COUNT(*) AS count FROM instances GROUP BY state ORDER BY MIN(rank), state",
+                "SELECT machine, state, COUNT(*) AS count FROM instances GROUP BY machine, state ORDER BY machine, MIN(rank), state",
                 vec![],
             )
             .await?;
         rows.iter()
-            .map(|row| Ok((row.text("state")?, row.int("count")?)))
+            .map(|row| Ok((row.text("machine")?, row.text("state")?, row.int("count")?)))
             .collect()
     }
 
     pub(super) fn stored(&self, row: &Row) -> Result<Stored, DbError> {
         let loaded = loaded(row)?;
+        let record = loaded.record.clone().ok_or(DbError::Failed(sqlx::Error::RowNotFound))?;
         let id = loaded.order.id.to_string();
         let open = |column, blob: &[u8]| {
             self.unseal(
@@ -162,12 +173,13 @@ impl Store {
             )
             .map_err(|error| DbError::Failed(sqlx::Error::Decode(error.into())))
         };
-        let pickup = open("pickup", &loaded.record.pickup)?;
-        let dropoff = open("dropoff", &loaded.record.dropoff)?;
+        let pickup = open("pickup", &record.pickup)?;
+        let dropoff = open("dropoff", &record.dropoff)?;
         Ok(Stored {
             pickup,
             dropoff,
             updated_at: row.time("updated_at")?,
+            record,
             loaded,
         })
     }

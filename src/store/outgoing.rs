@@ -43,11 +43,14 @@ pub struct Filter {
 
 impl Filter {
     /// Whether it wants to hear of this.
-    pub fn takes(&self, event_type: &str, machine: &str, customer_id: &str) -> bool {
+    pub fn takes(&self, event_type: &str, machine: &str, customer_id: Option<&str>) -> bool {
         let types = self.event_types.as_ref();
         types.is_none_or(|types| types.iter().any(|wanted| wanted == event_type))
             && self.machine.as_ref().is_none_or(|wanted| wanted == machine)
-            && self.customer_id.as_ref().is_none_or(|wanted| wanted == customer_id)
+            && self
+                .customer_id
+                .as_deref()
+                .is_none_or(|wanted| customer_id == Some(wanted))
     }
 
     fn of_row(row: &Row) -> Result<Self, DbError> {
@@ -70,15 +73,22 @@ pub struct Backlog {
     pub disabled: i64,
 }
 
-/// The type of the event that tells of a state.
-pub fn event_type(state: &str) -> String {
-    format!("delivery.{}.v1", state.to_lowercase())
+/// The machine whose events are called by another name than its own.
+const DELIVERY: (&str, &str) = ("delivery-order", "delivery");
+
+/// The type of the event that tells of a state of a machine.
+pub fn event_type(machine: &str, state: &str) -> String {
+    let (own, name) = DELIVERY;
+    let machine = if machine == own { name } else { machine };
+    format!("{machine}.{}.v1", state.to_lowercase())
 }
 
-/// The state of which such an event tells.
-pub fn state_of(event_type: &str) -> Option<String> {
-    let state = event_type.strip_prefix("delivery.")?.strip_suffix(".v1")?;
-    Some(state.to_uppercase())
+/// The machine, and its state, of which such an event tells.
+pub fn state_of(event_type: &str) -> Option<(String, String)> {
+    let (machine, state) = event_type.strip_suffix(".v1")?.split_once('.')?;
+    let (own, name) = DELIVERY;
+    let machine = if machine == name { own } else { machine };
+    Some((machine.to_owned(), state.to_uppercase()))
 }
 
 /// The id of an event, for receivers to know it again: the same in every attempt, to every endpoint.

@@ -25,16 +25,20 @@ pub struct CasePage {
 }
 
 impl Store {
-    /// One order and what last moved it, as the last commit left them.
-    pub async fn latest_order(&self, id: OrderId) -> Result<Option<(Stored, Option<LogEntry>)>, DbError> {
+    /// One delivery order, as the last commit left it.
+    pub async fn latest_order(&self, id: OrderId) -> Result<Option<Stored>, DbError> {
         let order = format!("SELECT {ORDER_COLUMNS} WHERE i.id = $1");
+        let order = self.db().rows(&order, vec![id.0.into()]).await?;
+        order.first().map(|row| self.stored(row)).transpose()
+    }
+
+    /// What last moved an instance.
+    pub async fn last_move(&self, id: OrderId) -> Result<Option<LogEntry>, DbError> {
         let moved = format!(
             "SELECT {LOG_COLUMNS} FROM transitions WHERE order_id = $1 AND kind IN ('born', 'moved') ORDER BY sequence DESC LIMIT 1"
         );
-        let order = self.db().rows(&order, vec![id.0.into()]).await?;
         let moved = self.db().rows(&moved, vec![id.0.into()]).await?;
-        let Some(order) = order.first() else { return Ok(None) };
-        Ok(Some((self.stored(order)?, moved.first().map(log_entry).transpose()?)))
+        moved.first().map(log_entry).transpose()
     }
 
     /// Several orders at once.

@@ -9,7 +9,8 @@ use waybill_domain::OrderId;
 use super::db::{DbError, Row, Tx, Value};
 use super::record::{Callback, Case, Effect, InboxRow, Loaded, Ordering, Payment, PaymentState, Token};
 use super::rows::{
-    CALLBACK_COLUMNS, CASE_COLUMNS, EFFECT_COLUMNS, ORDER_COLUMNS, callback, case, effect, loaded, token, undecodable,
+    CALLBACK_COLUMNS, CASE_COLUMNS, EFFECT_COLUMNS, INSTANCE_COLUMNS, callback, case, effect, loaded, token,
+    undecodable,
 };
 use super::sql;
 
@@ -72,7 +73,7 @@ pub(super) async fn orders(
 ) -> Result<HashMap<OrderId, Loaded>, DbError> {
     let keys: Vec<Value> = ids.into_iter().map(|id| id.0.into()).collect();
     lock_first(tx, "instances", "id", &keys, lock).await?;
-    let rows = sql::with_keys(tx, &format!("SELECT {ORDER_COLUMNS} WHERE i.id IN"), keys, "").await?;
+    let rows = sql::with_keys(tx, &format!("SELECT {INSTANCE_COLUMNS} WHERE i.id IN"), keys, "").await?;
     collect(rows, |row| {
         let order = loaded(row)?;
         Ok((order.order.id, order))

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use uuid::Uuid;
-use waybill_domain::{DeliveryOrder, EventName, MachineName, OrderId, Transition};
+use waybill_domain::{EventName, Instance, MachineName, OrderId, Outcome, Transition};
 
 /// The delivery order's own record, beside its instance in the engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,15 +43,17 @@ pub struct Armed {
     pub due_at: DateTime<Utc>,
 }
 
-/// An order, locked by the present transaction.
+/// An instance of a machine, locked by the present transaction.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// Its machine.
     pub machine: MachineName,
     /// Where it stands.
-    pub order: DeliveryOrder,
-    /// Its record.
-    pub record: Record,
+    pub order: Instance,
+    /// How it ended; none while it lives.
+    pub outcome: Option<Outcome>,
+    /// The record of a delivery order; instances of other machines have none.
+    pub record: Option<Record>,
     /// Hash of its newest log row.
     pub log_hash: Vec<u8>,
     /// Its deadline.
@@ -66,6 +68,13 @@ pub struct Loaded {
     pub(super) read_record: Option<Record>,
     /// Its deadline as it was read.
     pub(super) read_deadline: Option<Armed>,
+}
+
+impl Loaded {
+    /// Whether it has not ended.
+    pub fn is_live(&self) -> bool {
+        self.outcome.is_none()
+    }
 }
 
 /// A row of the log.

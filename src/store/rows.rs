@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 use waybill_domain::{
-    DeliveryOrder, EventName, FieldName, FieldValue, GraphVersion, MachineName, OrderId, Revision, StateName,
+    EventName, FieldName, FieldValue, GraphVersion, Instance, MachineName, OrderId, Outcome, Revision, StateName,
 };
 
 use super::db::{DbError, Row};
 use super::record::{Armed, Callback, CallbackState, Case, Effect, EffectState, Loaded, Record, Token};
 
-/// An order with its record, from a row of [`ORDER_COLUMNS`].
+/// An instance, with its record if it is a delivery order, from a row of [`ORDER_COLUMNS`] or [`INSTANCE_COLUMNS`].
 pub(super) fn loaded(row: &Row) -> Result<Loaded, DbError> {
-    let record = record(row)?;
+    let record = row.opt_text("ordering_id")?.map(|_| record(row)).transpose()?;
+    let outcome = row.opt_text("ended")?;
     let deadline = match row.opt_int("deadline_sequence")? {
         None => None,
         Some(sequence) => Some(Armed {
@@ -27,7 +28,7 @@ pub(super) fn loaded(row: &Row) -> Result<Loaded, DbError> {
     let revision = row.int("revision")?;
     Ok(Loaded {
         machine: MachineName::from(row.text("machine")?),
-        order: DeliveryOrder {
+        order: Instance {
             id: OrderId(row.uuid("id")?),
             graph_version: GraphVersion(number("graph_version")?),
             state: StateName::from(row.text("state")?),
@@ -36,24 +37,41 @@ pub(super) fn loaded(row: &Row) -> Result<Loaded, DbError> {
             visited: decode::<BTreeSet<StateName>>(row.json("visited")?)?,
             fields: decode::<BTreeMap<FieldName, FieldValue>>(row.json("fields")?)?,
         },
+        outcome: outcome
+            .map(|word| Outcome::parse(&word).ok_or_else(|| undecodable("outcome", &word)))
+            .transpose()?,
         log_hash: row.bytes("log_hash")?,
         waiting: row.bool("waiting")?,
         created_at: row.time("created_at")?,
         read_revision: Some(revision),
-        read_record: Some(record.clone()),
+        read_record: record.clone(),
         record,
         read_deadline: deadline.clone(),
         deadline,
     })
 }
 
-/// The columns of [`loaded`], from `instances i`, `delivery_orders d` and `deadlines x`.
-pub(super) const ORDER_COLUMNS: &str = "i.id, i.machine, i.graph_version, i.state, i.rank, i.revision, i.visited, i.fields, i.log_hash,
-    i.created_at, i.updated_at, d.ordering_id, d.customer_id, d.payment_id, d.attempt, d.predecessor_id, d.successor_id, d.partner,
-    d.partner_booking_id, d.partner_order_number, d.tracking_url, d.failure_reason, d.failed, d.outcome, d.confirmed_by, d.locale,
-    d.items, d.pickup, d.dropoff, d.live, x.sequence AS deadline_sequence, x.event AS deadline_event, x.due_at AS deadline_at,
-    EXISTS (SELECT 1 FROM effects e WHERE e.order_id = i.id AND e.state = 'requested' AND e.published_at IS NULL) AS waiting
-    FROM instances i JOIN delivery_orders d ON d.order_id = i.id LEFT JOIN deadlines x ON x.order_id = i.id";
+macro_rules! instances {
+    ($join:literal) => {
+        concat!(
+            "i.id, i.machine, i.graph_version, i.state, i.rank, i.revision, i.visited, i.fields, i.log_hash, i.created_at, i.updated_at,
+            d.ordering_id, d.customer_id, d.payment_id, d.attempt, d.predecessor_id, d.successor_id, d.partner, d.partner_booking_id,
+            d.partner_order_number, d.tracking_url, d.failure_reason, d.failed, d.outcome, d.confirmed_by, d.locale, d.items, d.pickup,
+            d.dropoff, d.live, COALESCE(d.outcome, i.outcome) AS ended,
+            x.sequence AS deadline_sequence, x.event AS deadline_event, x.due_at AS deadline_at,
+            EXISTS (SELECT 1 FROM effects e WHERE e.order_id = i.id AND e.state = 'requested' AND e.published_at IS NULL) AS waiting
+            FROM instances i ",
+            $join,
+            " delivery_orders d ON d.order_id = i.id LEFT JOIN deadlines x ON x.order_id = i.id"
+        )
+    };
+}
+
+/// The columns of [`loaded`], from `instances i`, `delivery_orders d` and `deadlines x`: delivery orders only.
+pub(super) const ORDER_COLUMNS: &str = instances!("JOIN");
+
+/// The same of every machine.
+pub(super) const INSTANCE_COLUMNS: &str = instances!("LEFT JOIN");
 
 fn record(row: &Row) -> Result<Record, DbError> {
     Ok(Record {

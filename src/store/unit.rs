@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{Change, DeliveryOrder, GraphVersion, MachineName, OrderId, RequestedEffect, Transition};
+use waybill_domain::{Change, GraphVersion, Instance, MachineName, OrderId, RequestedEffect, Transition};
 
 use super::activations::{self, Activation};
 use super::chain;
@@ -46,8 +46,8 @@ pub struct Needs {
     pub numbers: BTreeSet<String>,
     /// Digests of messages set aside.
     pub digests: BTreeSet<Vec<u8>>,
-    /// The machine that an order may be born of: which versions are active.
-    pub births: Option<&'static str>,
+    /// The machines that an instance may be born of: which versions are active.
+    pub births: BTreeSet<MachineName>,
     /// The version that orders move to: whether it is retired. It is not while the transaction lasts.
     pub settles: Option<(MachineName, GraphVersion)>,
     /// Messages of the in-process transport to hand out: a queue, and how many at most.
@@ -86,7 +86,7 @@ impl Needs {
     }
 
     fn merge(&mut self, other: Self) {
-        self.births = self.births.or(other.births);
+        self.births.extend(other.births);
         self.settles = self.settles.take().or(other.settles);
         self.inbox.extend(other.inbox);
         self.orders.extend(other.orders);
@@ -130,9 +130,8 @@ pub struct Unit {
     pub numbers: HashMap<(String, String), OrderId>,
     /// The needed digests that are in quarantine already.
     pub digests: HashSet<Vec<u8>>,
-    /// Which versions orders are born with that come into being here; where [`Needs::births`] asks for it.
-    pub activation: Option<Activation>,
-    births_of: Option<&'static str>,
+    /// Which versions instances are born with that come into being here, of the machines that [`Needs::births`] names.
+    pub activations: BTreeMap<MachineName, Activation>,
     /// Whether the version of [`Needs::settles`] is retired.
     pub is_retired: bool,
     /// Messages that were handed out, by queue.
@@ -191,10 +190,11 @@ impl Unit {
             needs.merge(each);
         }
         // The fence comes before every row lock: an activation waits for it holding none.
-        let activation = match needs.births {
-            Some(machine) => activations::read_shared(tx, machine).await?,
-            None => None,
-        };
+        let mut activations = BTreeMap::new();
+        for machine in needs.births {
+            let activation = activations::read_shared(tx, machine.as_str()).await?;
+            activations.extend(activation.map(|activation| (machine, activation)));
+        }
         let is_retired = match &needs.settles {
             Some((machine, version)) => activations::is_retired_shared(tx, machine.as_str(), *version).await?,
             None => false,
@@ -202,9 +202,8 @@ impl Unit {
         let lock = tx.for_update();
         Ok(Self {
             now,
-            activation,
+            activations,
             is_retired,
-            births_of: needs.births,
             inbox: read::inbox(tx, &needs.inbox).await?,
             orderings: read::orderings(tx, needs.orderings, lock).await?,
             payments: read::payments(tx, needs.payments, lock).await?,
@@ -281,12 +280,12 @@ impl Unit {
     }
 
     /// The versions that orders may be born with in this unit.
-    pub(super) fn may_be_born(&self) -> Vec<(&'static str, GraphVersion)> {
-        let shares = self.activation.iter().flat_map(|activation| &activation.shares);
-        let machine = self.births_of;
-        machine.map_or_else(Vec::new, |machine| {
-            shares.map(|share| (machine, share.version)).collect()
-        })
+    pub(super) fn may_be_born(&self) -> Vec<(MachineName, GraphVersion)> {
+        let shares = |(machine, activation): (&MachineName, &Activation)| {
+            let versions = activation.shares.iter().map(|share| share.version);
+            versions.map(|version| (machine.clone(), version)).collect::<Vec<_>>()
+        };
+        self.activations.iter().flat_map(shares).collect()
     }
 
     /// The new effects that may be published right after the commit: those of orders of which none older waits.
@@ -301,13 +300,14 @@ impl Unit {
         self.writes.effects.iter().filter(free).cloned().collect()
     }
 
-    /// Puts an order into this unit that it makes.
-    pub fn give_birth(&mut self, machine: MachineName, order: DeliveryOrder, record: Record) {
+    /// Puts an instance into this unit that it makes; a delivery order with its record.
+    pub fn give_birth(&mut self, machine: MachineName, order: Instance, record: Option<Record>) {
         self.orders.insert(
             order.id,
             Loaded {
                 machine,
                 order,
+                outcome: None,
                 record,
                 log_hash: chain::GENESIS.to_vec(),
                 deadline: None,

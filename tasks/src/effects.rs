@@ -4,6 +4,7 @@ mod apply_partner_callback;
 mod book_delivery_partner;
 mod cancel_delivery_partner;
 mod create_delivery_order;
+mod create_instance;
 mod notify_customer;
 mod notify_order_management;
 mod open_operator_case;
@@ -11,6 +12,7 @@ mod outside;
 mod patience;
 mod reconcile_partner;
 mod report_event;
+mod report_instance_event;
 mod request_customer_confirmation;
 
 use std::fmt;
@@ -80,6 +82,8 @@ pub fn register(registry: Registry<Effects>) -> Registry<Effects> {
         .register::<notify_order_management::NotifyOrderManagement>()
         .register::<reconcile_partner::ReconcilePartner>()
         .register::<report_event::ReportEvent>()
+        .register::<create_instance::CreateInstance>()
+        .register::<report_instance_event::ReportInstanceEvent>()
 }
 
 /// The keyword arguments of an effect: ids only, never addresses. What a later release adds is not refused here.

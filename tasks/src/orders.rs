@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
-use waybill_domain::{Actor, EventName, Fields, OrderId, StateName};
+use waybill_domain::{Actor, EventName, Fields, MachineName, OrderId, StateName};
 
 /// The application, as its tasks see it. The engine implements it.
 #[async_trait]
@@ -16,6 +16,9 @@ pub trait Orders: Send + Sync + 'static {
 
     /// Says how an effect ended; its consequences (an event, a booking) are stored in the same transaction.
     async fn finish(&self, effect_id: Uuid, finish: Finish) -> Result<(), Unavailable>;
+
+    /// Brings an instance of a machine into being, once per key; answers its id.
+    async fn create_instance(&self, new: NewInstance) -> Result<Taken, Unavailable>;
 
     /// Takes a payment event that came as a Celery task. `payment` is the `data` of the JSON form.
     async fn create(&self, event_id: String, payment: Value) -> Result<Taken, Unavailable>;
@@ -27,7 +30,7 @@ pub trait Orders: Send + Sync + 'static {
     /// Applies a stored partner callback.
     async fn apply_callback(&self, callback_id: Uuid) -> Result<(), Unavailable>;
 
-    /// Reports an event about an order.
+    /// Reports an event about an order, or an instance of another machine.
     async fn report(&self, report: Report) -> Result<Taken, Unavailable>;
 
     /// Opens the operator case of an order that waits for one; does nothing where it is open already.
@@ -207,11 +210,28 @@ pub struct Reported {
     pub fields: Fields,
 }
 
-/// An event reported by a Celery task (`waybill.report_event`), in role `service`.
+/// An instance that a Celery task (`waybill.create_instance`) wants to come into being.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewInstance {
+    /// Of which machine.
+    pub machine: MachineName,
+    /// What it knows from birth.
+    pub fields: Value,
+    /// For whom the sender speaks; for itself, as a service, where it names nobody.
+    pub actor: Option<Actor>,
+    /// Its key: told twice is told once.
+    pub key: String,
+}
+
+/// An event reported by a Celery task (`waybill.report_event`, `waybill.report_instance_event`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// About which order.
+    /// About an instance of which machine; none is a delivery order.
+    pub machine: Option<MachineName>,
+    /// About which.
     pub order_id: OrderId,
+    /// For whom the sender speaks; for itself, as a service, where it names nobody.
+    pub actor: Option<Actor>,
     /// Which event.
     pub event: EventName,
     /// With what.

@@ -113,6 +113,41 @@ fn every_way_of_every_machine_can_be_walked_to_its_end() {
 }
 
 #[test]
+fn an_instance_is_born_with_good_fields_of_its_graph() {
+    let graph = graph(ORDER);
+    let born = |graph: &Graph, name: &str, value: waybill_domain::FieldValue| {
+        graph.accept_birth(&Fields::from([(name.into(), value)]))
+    };
+
+    assert_eq!(graph.accept_birth(&Fields::new()), Ok(()));
+    assert_eq!(born(&graph, "returnable", true.into()), Ok(()));
+    let unknown = born(&graph, "colour", "red".into());
+    assert!(matches!(unknown, Err(Refusal::UnknownField { .. })), "{unknown:?}");
+    let wrong = born(&graph, "returnable", "yes".into());
+    assert!(matches!(wrong, Err(Refusal::BadField { .. })), "{wrong:?}");
+    let filled = born(&shipped(), "replacement_delivery_order_id", an_id().to_string().into());
+    assert!(matches!(filled, Err(Refusal::BadField { .. })), "the engine fills it");
+}
+
+#[test]
+fn a_service_speaks_for_all_but_operators_and_waybill() {
+    let spoken_for: Vec<Role> = Role::ALL
+        .into_iter()
+        .filter(|role| role.has_a_voice_elsewhere())
+        .collect();
+
+    assert_eq!(
+        spoken_for,
+        [
+            Role::DeliveryPartner,
+            Role::Customer,
+            Role::Service,
+            Role::PaymentService
+        ]
+    );
+}
+
+#[test]
 fn no_pair_of_state_and_event_is_left_open_and_the_decision_is_the_disposition() {
     for graph in every_machine() {
         for state in graph.states() {

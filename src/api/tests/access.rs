@@ -22,7 +22,7 @@ const CALLERS: [Option<(Role, &str)>; 5] = [
 ];
 
 /// Each route with the status that each caller gets, in their order.
-const MATRIX: [(&str, &str, [u16; 5]); 35] = [
+const MATRIX: [(&str, &str, [u16; 5]); 38] = [
     ("GET", "/v1/delivery-orders", [401, 403, 403, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}", [401, 200, 404, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}/log", [401, 200, 404, 200, 200]),
@@ -32,6 +32,18 @@ const MATRIX: [(&str, &str, [u16; 5]); 35] = [
         [401, 200, 404, 200, 200],
     ),
     ("POST", "/v1/delivery-orders/{id}/events", [401, 403, 404, 200, 200]),
+    // Payments make delivery orders, nobody else.
+    ("POST", "/v1/machines/{machine}/instances", [401, 403, 403, 404, 404]),
+    (
+        "GET",
+        "/v1/machines/{machine}/instances/{id}",
+        [401, 403, 403, 200, 200],
+    ),
+    (
+        "POST",
+        "/v1/machines/{machine}/instances/{id}/events",
+        [401, 403, 403, 200, 200],
+    ),
     ("GET", "/v1/callbacks", [401, 403, 403, 403, 200]),
     ("GET", "/v1/callbacks/{id}", [401, 403, 403, 403, 200]),
     ("POST", "/v1/callbacks/{id}/replay", [401, 403, 403, 403, 200]),
@@ -232,7 +244,10 @@ async fn subscribed(world: &World, route: &str) -> String {
 
 fn body_of(route: &str) -> (&'static str, &'static str) {
     match route {
-        "/v1/delivery-orders/{id}/events" => ("application/json", r#"{"event": "OPERATOR_ESCALATED"}"#),
+        "/v1/machines/{machine}/instances" => ("application/json", "{}"),
+        "/v1/delivery-orders/{id}/events" | "/v1/machines/{machine}/instances/{id}/events" => {
+            ("application/json", r#"{"event": "OPERATOR_ESCALATED"}"#)
+        }
         "/v1/operator-cases/{id}/booking" => (
             "application/json",
             r#"{"partner_booking_id": null, "note": "not there"}"#,

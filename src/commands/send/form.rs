@@ -1,8 +1,9 @@
-//! What one piece of a file is: a payment event in one of its forms, or an event about an order.
+//! What one piece of a file is: a payment event in one of its forms, an event about an order, or an instance of a machine and what
+//! happened to it.
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
-use waybill_domain::OrderId;
+use waybill_domain::{Actor, MachineName, OrderId};
 use waybill_tasks::celery::message::{Message, Properties};
 use waybill_tasks::celery::protocol::Signature;
 
@@ -13,6 +14,8 @@ use crate::template::Template;
 pub(super) const PAYMENTS_EXCHANGE: &str = "payments";
 const PAYMENTS_QUEUE: &str = "waybill.payments";
 const REPORT_TASK: &str = "waybill.report_event";
+const CREATION_TASK: &str = "waybill.create_instance";
+const INSTANCE_TASK: &str = "waybill.report_instance_event";
 
 /// A message, and the queue that it is for.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,24 +46,41 @@ struct Report {
     key: String,
 }
 
+/// An instance of a machine, or an event about one, as their tasks take them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfMachine {
+    #[serde(rename = "machine")]
+    _machine: MachineName,
+    #[serde(default, rename = "instance_id")]
+    instance: Option<OrderId>,
+    #[serde(default)]
+    event: Option<String>,
+    #[serde(default, rename = "fields")]
+    _fields: Map<String, Json>,
+    #[serde(default, rename = "actor")]
+    _actor: Option<Actor>,
+    key: String,
+}
+
 impl<'a> Reader<'a> {
     /// The message that the piece is, or what is wrong with it.
     pub(super) fn read(&self, text: &str) -> Result<Outgoing<'a>, String> {
         let value: Json = serde_json::from_str(text).unwrap_or_default();
-        let is_report = value.get("delivery_order_id").is_some() && value.get("event").is_some();
-        if is_report && !self.unchecked {
-            self.check_report(&value)?;
+        let has = |name: &str| value.get(name).is_some();
+        let (task, check): (_, fn(&Self, &Json) -> Result<(), String>) = match () {
+            () if has("delivery_order_id") && has("event") => (REPORT_TASK, Self::check_report),
+            () if has("machine") && has("instance_id") => (INSTANCE_TASK, |_, value| check_of_machine(value)),
+            () if has("machine") => (CREATION_TASK, |_, value| check_of_machine(value)),
+            () => return self.payment(text, &value),
+        };
+        if !self.unchecked {
+            check(self, &value)?;
         }
-        match value {
-            Json::Object(kwargs) if is_report => Ok(Outgoing {
-                queue: self.queue,
-                message: Signature::new(REPORT_TASK)
-                    .kwargs(kwargs)
-                    .queue(self.queue)
-                    .into_message(),
-            }),
-            value => self.payment(text, &value),
-        }
+        Ok(Outgoing {
+            queue: self.queue,
+            message: Signature::new(task).kwargs(value).queue(self.queue).into_message(),
+        })
     }
 
     fn payment(&self, text: &str, value: &Json) -> Result<Outgoing<'a>, String> {
@@ -99,14 +119,8 @@ impl<'a> Reader<'a> {
     }
 
     fn check_report(&self, value: &Json) -> Result<(), String> {
-        let report: Report =
-            serde_path_to_error::deserialize(value).map_err(|error| match error.path().to_string().as_str() {
-                "." => error.inner().to_string(),
-                path => format!("{path}: {}", error.inner()),
-            })?;
-        if !(1..=255).contains(&report.key.len()) {
-            return Err("key: expected 1 to 255 characters, the same for the same event".to_owned());
-        }
+        let report: Report = read_as(value)?;
+        check_key(&report.key)?;
         let mut states = self.template.graphs().flat_map(|graph| graph.states());
         if states.any(|state| state.edges.keys().any(|event| *event == report.event.as_str())) {
             return Ok(());
@@ -116,6 +130,31 @@ impl<'a> Reader<'a> {
             report.event
         ))
     }
+}
+
+/// What is known of another machine is in a database or in another template: names of its events are not looked up here.
+fn check_of_machine(value: &Json) -> Result<(), String> {
+    let told: OfMachine = read_as(value)?;
+    check_key(&told.key)?;
+    match (told.instance, told.event) {
+        (Some(_), None) => Err("event: missing, an instance_id is about one".to_owned()),
+        (None, Some(_)) => Err("instance_id: missing, an event is about one".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn check_key(key: &str) -> Result<(), String> {
+    match key.len() {
+        1..=255 => Ok(()),
+        _ => Err("key: expected 1 to 255 characters, the same for the same event".to_owned()),
+    }
+}
+
+fn read_as<T: serde::de::DeserializeOwned>(value: &Json) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|error| match error.path().to_string().as_str() {
+        "." => error.inner().to_string(),
+        path => format!("{path}: {}", error.inner()),
+    })
 }
 
 #[cfg(test)]
@@ -173,6 +212,29 @@ mod tests {
 
         assert_eq!((outgoing.message.exchange.as_str(), outgoing.queue), ("", "waybill"));
         assert_eq!(outgoing.message.headers["task"].as_text(), Some("waybill.report_event"));
+    }
+
+    #[test]
+    fn an_instance_and_what_happens_to_it_become_tasks_on_our_queue() {
+        let created = json!({"machine": "food-order", "key": "basket-1", "fields": {"distance_metres": 3}});
+        let mut told = json!({"machine": "food-order", "key": "k", "event": "FOOD_READY", "actor": {"role": "customer", "id": "c"}});
+        told["instance_id"] = json!(OrderId(uuid::Uuid::nil()));
+
+        let tasks = [&created, &told].map(|value| {
+            let outgoing = read(value, false).unwrap();
+            (
+                outgoing.queue,
+                outgoing.message.headers["task"].as_text().map(str::to_owned),
+            )
+        });
+
+        let expected = ["waybill.create_instance", "waybill.report_instance_event"];
+        assert_eq!(tasks, expected.map(|task| ("waybill", Some(task.to_owned()))));
+        for name in ["event", "instance_id"] {
+            let mut half = told.clone();
+            half.as_object_mut().unwrap().remove(name);
+            assert!(read(&half, false).unwrap_err().starts_with(&format!("{name}: missing")));
+        }
     }
 
     #[test]

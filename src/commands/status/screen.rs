@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use chrono::TimeDelta;
 
-use super::{Alive, Oldest, Status};
+use super::{Alive, Counted, Oldest, Status};
 use crate::commands::{instant, span};
 
 /// The longest bar.
@@ -19,7 +19,12 @@ pub(super) fn write(status: &Status) -> String {
         status.orders.to_string()
     };
     line(&mut out, "delivery orders", &orders);
-    out.push_str(&bars(status));
+    out.push_str(&bars(&status.states));
+    for (machine, states) in &status.machines {
+        let count: i64 = states.iter().map(|it| it.count).sum();
+        line(&mut out, machine, &count.to_string());
+        out.push_str(&bars(states));
+    }
     let oldest = status.open_cases.oldest.as_ref().map(oldest).unwrap_or_default();
     line(&mut out, "open cases", &format!("{}{oldest}", status.open_cases.count));
     if !status.open_cases.kinds.is_empty() {
@@ -52,17 +57,12 @@ fn line(out: &mut String, name: &str, text: &str) {
     let _ = writeln!(out, "{name:<16} {text}");
 }
 
-fn bars(status: &Status) -> String {
-    let names = status
-        .states
-        .iter()
-        .map(|it| it.state.chars().count())
-        .max()
-        .unwrap_or(0);
-    let most = status.states.iter().map(|it| it.count).max().unwrap_or(1).max(1);
+fn bars(states: &[Counted]) -> String {
+    let names = states.iter().map(|it| it.state.chars().count()).max().unwrap_or(0);
+    let most = states.iter().map(|it| it.count).max().unwrap_or(1).max(1);
     let digits = most.to_string().len();
     let mut out = String::new();
-    for it in &status.states {
+    for it in states {
         // What is there at all is seen.
         let length = (it.count * WIDEST / most).max(i64::from(it.count > 0));
         let bar = "▇".repeat(usize::try_from(length).unwrap_or(0));
@@ -141,6 +141,7 @@ mod tests {
             database: "sqlite://waybill.db".to_owned(),
             orders: 0,
             states: vec![],
+            machines: BTreeMap::new(),
             open_cases: OpenCases {
                 count: 0,
                 kinds: BTreeMap::new(),
@@ -201,6 +202,11 @@ mod tests {
         let status = Status {
             orders: 1_201,
             states: vec![counted("CREATED", 1), counted("DELIVERY_CONFIRMED", 1_200)],
+            machines: [(
+                "food-order".to_owned(),
+                vec![counted("PLACED", 2), counted("DELIVERED", 4)],
+            )]
+            .into(),
             open_cases: OpenCases {
                 count: 3,
                 kinds: [("pending".to_owned(), 1), ("unmapped-callback".to_owned(), 2)].into(),
@@ -227,6 +233,9 @@ mod tests {
         delivery orders  1201
           CREATED                1  ▇
           DELIVERY_CONFIRMED  1200  ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
+        food-order       6
+          PLACED     2  ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
+          DELIVERED  4  ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
         open cases       3; the oldest for 2 h 1 min: pending RECIPIENT_REFUSED, delivery order 00000000-0000-0000-0000-000000000000, claimed by ada
           of these       pending 1, unmapped-callback 2
         effects due      12, the oldest for 1 min 1 s

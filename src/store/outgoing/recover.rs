@@ -69,16 +69,19 @@ async fn missing(tx: &mut Tx, endpoint: Uuid, filter: &Filter, since: DateTime<U
     if let Some(types) = &filter.event_types {
         let states = types.iter().filter_map(|wanted| state_of(wanted));
         let places: Vec<_> = states
-            .map(|state| {
-                values.push(state.into());
-                format!("${}", values.len())
+            .map(|(machine, state)| {
+                values.extend([machine.into(), state.into()]);
+                format!("(${}, ${})", values.len() - 1, values.len())
             })
             .collect();
-        clauses.push_str(&format!(" AND t.to_state IN ({})", places.join(", ")));
+        clauses.push_str(&format!(
+            " AND (i.machine, t.to_state) IN (VALUES {})",
+            places.join(", ")
+        ));
     }
     values.push(STEP.into());
     let sql = format!(
-        "SELECT t.order_id, t.sequence, t.to_state FROM transitions t JOIN instances i ON i.id = t.order_id
+        "SELECT t.order_id, t.sequence, t.to_state, i.machine FROM transitions t JOIN instances i ON i.id = t.order_id
          LEFT JOIN delivery_orders d ON d.order_id = t.order_id
          WHERE t.recorded_at >= $2 AND t.kind IN ('born', 'moved') AND NOT EXISTS (SELECT 1 FROM webhook_deliveries w
             WHERE w.endpoint_id = $1 AND w.order_id = t.order_id AND w.sequence = t.sequence AND w.state <> 'failed'){clauses}
@@ -97,7 +100,7 @@ async fn ask(tx: &mut Tx, endpoint: Uuid, missing: &[Row], now: DateTime<Utc>) -
                 endpoint.into(),
                 row.uuid("order_id")?.into(),
                 row.int("sequence")?.into(),
-                event_type(&row.text("to_state")?).into(),
+                event_type(&row.text("machine")?, &row.text("to_state")?).into(),
                 "pending".into(),
                 now.into(),
                 now.into(),

@@ -17,8 +17,8 @@ pub struct Told {
     pub sequence: i64,
     /// Of which machine.
     pub machine: String,
-    /// Of whose order.
-    pub customer_id: String,
+    /// Of whose order; of another machine it is nobody's.
+    pub customer_id: Option<String>,
     /// As listeners call it.
     pub event_type: String,
 }
@@ -50,7 +50,7 @@ pub(in crate::store) async fn flush_told(tx: &mut Tx, told: Vec<Told>, now: Date
     let rows = told.iter().flat_map(|it| {
         let wanting = listening
             .iter()
-            .filter(|(_, filter)| filter.takes(&it.event_type, &it.machine, &it.customer_id));
+            .filter(|(_, filter)| filter.takes(&it.event_type, &it.machine, it.customer_id.as_deref()));
         wanting.map(|(endpoint, _)| {
             vec![
                 super::new_id().into(),

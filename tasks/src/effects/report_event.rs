@@ -25,7 +25,9 @@ impl Task<Effects> for ReportEvent {
 
     async fn run(self, effects: &Effects, _request: &Request) -> Result<Value, TaskError> {
         let report = Report {
+            machine: None,
             order_id: self.delivery_order_id,
+            actor: None,
             event: self.event,
             fields: Value::Object(self.fields),
             key: self.key,

@@ -104,6 +104,18 @@ const CASES: &[Case] = &[
         kwargs: || json!({"delivery_order_id": ORDER, "event": "CANCELLED", "fields": {}, "key": "k-1"}),
         happened: |world| world.orders.reports.lock().unwrap().len(),
     },
+    Case {
+        task: "waybill.create_instance",
+        prepare: |_| (),
+        kwargs: || json!({"machine": "order", "fields": {}, "key": "k-1"}),
+        happened: |world| world.orders.instances.lock().unwrap().len(),
+    },
+    Case {
+        task: "waybill.report_instance_event",
+        prepare: |_| (),
+        kwargs: || json!({"machine": "order", "instance_id": ORDER, "event": "GOODS_SHIPPED", "key": "k-1"}),
+        happened: |world| world.orders.reports.lock().unwrap().len(),
+    },
 ];
 
 async fn prepared(case: &Case) -> World {
@@ -138,7 +150,7 @@ fn every_registered_task_is_tried_here() {
     let registered: BTreeSet<_> = registry.names().collect();
     let tried: BTreeSet<_> = CASES.iter().map(|case| case.task).collect();
     assert_eq!(registered, tried);
-    assert_eq!(CASES.len(), 10);
+    assert_eq!(CASES.len(), 12);
 }
 
 #[test]

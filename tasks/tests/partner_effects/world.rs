@@ -20,7 +20,7 @@ use waybill_tasks::celery::transport::{
 use waybill_tasks::celery::worker::Worker;
 use waybill_tasks::effects::{Effects, OutsideNames, register};
 use waybill_tasks::orders::{
-    Amount, Begin, ConfirmationLink, Finish, OrderRecord, Orders, Report, Stage, Taken, Unavailable, Work,
+    Amount, Begin, ConfirmationLink, Finish, NewInstance, OrderRecord, Orders, Report, Stage, Taken, Unavailable, Work,
 };
 use waybill_tasks::partner::{PartnerSettings, Partners, PartnersSettings};
 
@@ -38,6 +38,7 @@ pub(crate) struct Memory {
     pub(crate) callbacks: Mutex<BTreeSet<Uuid>>,
     pub(crate) payments: Mutex<BTreeMap<String, Value>>,
     pub(crate) reports: Mutex<BTreeMap<String, Report>>,
+    pub(crate) instances: Mutex<BTreeMap<String, NewInstance>>,
     pub(crate) wrong: Mutex<Option<Taken>>,
     pub(crate) busy: AtomicBool,
     /// The next write is stored, but whoever asked for it is told that nothing answers.
@@ -122,6 +123,14 @@ impl Orders for Memory {
     async fn apply_callback(&self, callback_id: Uuid) -> Result<(), Unavailable> {
         self.callbacks.lock().unwrap().insert(callback_id);
         self.answer(())
+    }
+
+    async fn create_instance(&self, new: NewInstance) -> Result<Taken, Unavailable> {
+        if let Some(wrong) = self.wrong.lock().unwrap().clone() {
+            return Ok(wrong);
+        }
+        self.instances.lock().unwrap().insert(new.key.clone(), new);
+        self.answer(Taken::Ok(json!({"instance_id": ORDER})))
     }
 
     async fn report(&self, report: Report) -> Result<Taken, Unavailable> {
