@@ -4,6 +4,7 @@
 //! every lock is held for a few instructions, so that an answer about the worker never waits for a task.
 
 mod clock;
+mod equality;
 mod limits;
 mod pool;
 mod queues;
@@ -25,6 +26,7 @@ use super::registry::Rate;
 use super::transport::Delivery;
 
 pub use clock::LamportClock;
+pub(super) use equality::equal;
 pub use limits::TaskLimits;
 pub use pool::{AllBusy, Pool, PoolPermit};
 pub use queues::{ConsumedQueue, QueueCommand, Queues};

@@ -13,7 +13,7 @@ use super::{Panel, Raised, Replied, ok};
 use crate::celery::message::HeaderValue;
 use crate::celery::protocol::{Request, python_repr};
 use crate::celery::results::{Exception, ResultError, State, TaskResult};
-use crate::celery::state::{Signal, Stage};
+use crate::celery::state::{Signal, Stage, equal};
 
 /// How long a revocation is kept for workers that are down: no message of ours waits longer in a queue without an operator.
 const KEPT_FOR: TimeDelta = TimeDelta::days(30);
@@ -91,6 +91,9 @@ impl Panel {
         let signal = signal(arguments)?;
         let headers = stamps(arguments.get("headers"))?;
         for (stamp, values) in &headers {
+            if values.is_null() {
+                return Err(type_error("'NoneType' object is not iterable"));
+            }
             self.state.revoke_stamped(stamp, list(values).iter().cloned());
         }
         let told = python_repr(&Value::Object(headers.clone()));
@@ -99,11 +102,17 @@ impl Panel {
         }
         let mut ended: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for task in self.state.active() {
-            for (stamp, value) in matching(task.request(), &headers) {
+            for (stamp, wanted) in &headers {
+                let matching = matching(task.request(), stamp, wanted)?;
+                if matching.is_empty() {
+                    continue;
+                }
                 task.terminate(signal);
-                let values = ended.entry(stamp).or_default();
-                if !values.contains(&value) {
-                    values.push(value);
+                let values = ended.entry(stamp.clone()).or_default();
+                for value in matching.into_iter().map(python_repr) {
+                    if !values.contains(&value) {
+                        values.push(value);
+                    }
                 }
             }
         }
@@ -112,7 +121,7 @@ impl Panel {
         }
         let sets = ended
             .iter()
-            .map(|(stamp, values)| format!("{}: {}", quoted(stamp), set(values)));
+            .map(|(stamp, values)| format!("{}: {{{}}}", quoted(stamp), values.join(", ")));
         let sets: Vec<String> = sets.collect();
         Ok(ok(format!(
             "headers defaultdict(<class 'set'>, {{{}}}) revoked",
@@ -170,24 +179,32 @@ fn list(value: &Value) -> &[Value] {
     }
 }
 
-/// The stamps of a task that are among those, with their values as Python writes them.
-fn matching(request: &Request, headers: &Map<String, Value>) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for (stamp, wanted) in headers {
-        let values = match request.stamps.get(stamp) {
-            Some(HeaderValue::List(values)) => values.as_slice(),
-            Some(one) => std::slice::from_ref(one),
-            None => continue,
-        };
-        let texts = values.iter().filter_map(HeaderValue::as_text);
-        let wanted = list(wanted);
-        found.extend(
-            texts
-                .filter(|text| wanted.contains(&json!(text)))
-                .map(|text| (stamp.clone(), text.to_owned())),
-        );
+/// Which of the wanted values are among a task's values of that stamp. Python makes sets of both, which not every value suits.
+fn matching<'w>(request: &Request, stamp: &str, wanted: &'w Value) -> Result<Vec<&'w Value>, Raised> {
+    let values = match request.stamps.get(stamp) {
+        None | Some(HeaderValue::Null) => return Ok(Vec::new()),
+        Some(HeaderValue::List(values)) => values.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+    };
+    let theirs = values.iter().find_map(|value| match value {
+        HeaderValue::List(_) => Some("list"),
+        HeaderValue::Table(_) => Some("dict"),
+        _ => None,
+    });
+    let ours = list(wanted).iter().find_map(|value| match value {
+        Value::Array(_) => Some("list"),
+        Value::Object(_) => Some("dict"),
+        _ => None,
+    });
+    if let Some(kind) = theirs.or(ours) {
+        return Err(type_error(&format!("unhashable type: '{kind}'")));
     }
-    found
+    let among = |wanted: &&Value| values.iter().any(|value| equal(wanted, value));
+    Ok(list(wanted).iter().filter(among).collect())
+}
+
+fn type_error(text: &str) -> Raised {
+    Raised(format!("TypeError({})", quoted(text)))
 }
 
 fn quoted(text: &str) -> String {

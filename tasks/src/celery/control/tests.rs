@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::*;
 use crate::celery::events::Software;
+use crate::celery::message::HeaderValue;
 use crate::celery::protocol::{Request, Signature};
 use crate::celery::registry::Rate;
 use crate::celery::state::{QueueCommand, TaskLimits, TaskTicket};
@@ -83,13 +84,13 @@ impl World {
         }
     }
 
-    fn running(&self, id: &str, stamp: &str) -> TaskTicket {
+    fn running(&self, id: &str, stamp: impl Into<HeaderValue>) -> TaskTicket {
         let mut message = Signature::new("tasks.add").id(id).into_message();
         let stamps = [("order".to_owned(), stamp.into())].into();
         message
             .headers
-            .insert("stamps".to_owned(), crate::celery::message::HeaderValue::Table(stamps));
-        let names = crate::celery::message::HeaderValue::List(vec!["order".into()]);
+            .insert("stamps".to_owned(), HeaderValue::Table(stamps));
+        let names = HeaderValue::List(vec!["order".into()]);
         message.headers.insert("stamped_headers".to_owned(), names);
         let request = Arc::new(Request::decode(&message).unwrap());
         let delivery = Delivery {
@@ -210,6 +211,56 @@ async fn stamps_revoke_what_comes_and_end_what_runs() {
         json!({"ok": "headers defaultdict(<class 'set'>, {'order': {'o-1'}}) revoked"})
     );
     assert!(ticket.termination().is_cancelled());
+}
+
+#[tokio::test]
+async fn stamps_of_every_kind_end_what_runs_as_python_compares_them() {
+    let list = |values: &[i64]| HeaderValue::List(values.iter().copied().map(HeaderValue::Int).collect());
+    for (stamp, wanted, answer) in [
+        (HeaderValue::Int(7), json!(7), Some("{7}")),
+        (HeaderValue::Int(7), json!([6, 7]), Some("{7}")),
+        (HeaderValue::Int(7), json!("7"), None),
+        (HeaderValue::Float(2.5), json!([2.5]), Some("{2.5}")),
+        (HeaderValue::Bool(true), json!(true), Some("{True}")),
+        (list(&[1, 2, 3]), json!([2, 3, 4]), Some("{2, 3}")),
+        (list(&[1, 2, 3]), json!(3), Some("{3}")),
+        (list(&[1, 2, 3]), json!([4, "1"]), None),
+        (HeaderValue::List(vec!["a".into(), HeaderValue::Int(5)]), json!([5, "a"]), Some("{5, 'a'}")),
+        (HeaderValue::Null, json!([4]), None),
+    ] {
+        let world = world();
+        let ticket = world.running("a", stamp.clone());
+        let arguments = json!({"headers": {"order": wanted}, "terminate": true});
+
+        let told = world.ask("revoke_by_stamped_headers", arguments).await;
+
+        let told = told["ok"].as_str().unwrap();
+        match answer {
+            Some(set) => assert_eq!(told, format!("headers defaultdict(<class 'set'>, {{'order': {set}}}) revoked")),
+            None => assert!(told.ends_with(" were not terminated"), "{told}"),
+        }
+        assert_eq!(ticket.termination().is_cancelled(), answer.is_some(), "{stamp:?} and {wanted}");
+    }
+}
+
+#[tokio::test]
+async fn a_stamp_that_python_can_put_in_no_set_is_refused_in_its_words() {
+    let nested = HeaderValue::List(vec![HeaderValue::List(vec![HeaderValue::Int(1)])]);
+    for (stamp, wanted, error) in [
+        (nested, json!([1]), r#"TypeError("unhashable type: 'list'")"#),
+        (HeaderValue::Int(1), json!([[1]]), r#"TypeError("unhashable type: 'list'")"#),
+        (HeaderValue::Int(1), json!({"a": 1}), r#"TypeError("unhashable type: 'dict'")"#),
+        (HeaderValue::Int(1), json!(null), r#"TypeError("'NoneType' object is not iterable")"#),
+    ] {
+        let world = world();
+        let ticket = world.running("a", stamp);
+        let arguments = json!({"headers": {"order": wanted}, "terminate": true});
+
+        let told = world.ask("revoke_by_stamped_headers", arguments).await;
+
+        assert_eq!(told, json!({"error": error}));
+        assert!(!ticket.termination().is_cancelled());
+    }
 }
 
 #[tokio::test]

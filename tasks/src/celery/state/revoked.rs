@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::equality::equal;
 use crate::celery::message::HeaderValue;
 use crate::celery::protocol::Request;
 
@@ -92,13 +93,7 @@ fn remembered(since: Instant, now: Instant) -> bool {
 }
 
 fn is_among(revoked: &VecDeque<Value>, value: &HeaderValue) -> bool {
-    revoked.iter().any(|known| match (known, value) {
-        (Value::String(known), HeaderValue::Text(value)) => known == value,
-        (Value::Number(known), HeaderValue::Int(value)) => known.as_i64() == Some(*value),
-        (Value::Number(known), HeaderValue::Float(value)) => known.as_f64() == Some(*value),
-        (Value::Bool(known), HeaderValue::Bool(value)) => known == value,
-        _ => false,
-    })
+    revoked.iter().any(|known| equal(known, value))
 }
 
 #[cfg(test)]

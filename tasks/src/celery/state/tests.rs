@@ -109,7 +109,7 @@ fn a_task_is_revoked_by_its_id_or_by_a_stamp() {
     assert!(!state.is_revoked(&one));
 
     state.revoke(["a", "b"]);
-    state.revoke_stamped("order", [json!("o-1"), json!(7)]);
+    state.revoke_stamped("order", [json!("o-1"), json!(7), json!(true), json!([8, 9])]);
 
     assert!(state.is_revoked(&one));
     assert!(!state.is_revoked(&add("c").0));
@@ -118,6 +118,10 @@ fn a_task_is_revoked_by_its_id_or_by_a_stamp() {
         ("o-1".into(), true),
         ("o-2".into(), false),
         (HeaderValue::Int(7), true),
+        (HeaderValue::Float(7.0), true),
+        (HeaderValue::Int(1), true),
+        (HeaderValue::List(vec![HeaderValue::Int(8), HeaderValue::Int(7)]), true),
+        (HeaderValue::List(vec![HeaderValue::Int(8), HeaderValue::Int(9)]), false),
         (HeaderValue::List(vec!["o-3".into(), "o-1".into()]), true),
         (HeaderValue::List(vec![]), false),
     ] {
