@@ -67,22 +67,26 @@ fn canvases_over_both_languages_come_through_with_both_workers_killed_again_and_
         None => ("100", "4"),
     };
     let cluster = Cluster::vacant(Backend::Redis, &["mixed"]);
-    let mut ours = vec![worker().to_string_lossy().into_owned()];
-    ours.extend(cluster.worker_arguments("mixed"));
-    ours.extend(["-n", "ours@mixed", "-c", "4"].map(str::to_owned));
+    let ours = ours(&cluster, "mixed");
 
-    let told = cluster.run(
-        "mixed.py",
-        &[
-            "--ours",
-            &json!(ours).to_string(),
-            "--canvases",
-            canvases,
-            "--kills",
-            kills,
-        ],
-    );
+    let told = cluster.run("mixed.py", &["--ours", &ours, "--canvases", canvases, "--kills", kills]);
 
     println!("{}{}", told.out, told.err);
     assert_eq!((told.code, cluster.set_aside()), (0, 0), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn a_chord_whose_last_part_comes_again_gets_its_body_where_python_takes_it_for_done() {
+    let queues = ["again-ours", "again-python", "again-deduplicating"];
+    let cluster = Cluster::vacant(Backend::Redis, &queues);
+
+    cluster.prove("again.py", &["--ours", &ours(&cluster, "again-ours")]);
+}
+
+/// The command of a worker of ours on that queue, as JSON.
+fn ours(cluster: &Cluster, queue: &str) -> String {
+    let mut command = vec![worker().to_string_lossy().into_owned()];
+    command.extend(cluster.worker_arguments(queue));
+    command.extend(["-n", &format!("ours@{queue}"), "-c", "4"].map(str::to_owned));
+    json!(command).to_string()
 }

@@ -20,7 +20,7 @@ app.conf.update(
     task_default_queue=os.environ.get("INTEROP_QUEUE", "python"),
     task_acks_late=True,
     task_reject_on_worker_lost=True,
-    worker_deduplicate_successful_tasks=True,
+    worker_deduplicate_successful_tasks=os.environ.get("INTEROP_DEDUPLICATE", "yes") == "yes",
     task_track_started=True,
     result_extended=True,
     worker_prefetch_multiplier=int(os.environ.get("INTEROP_PREFETCH", "4")),

@@ -4,6 +4,10 @@
 
 Every step of a canvas says in one list that it has run. In the end each canvas must have its value, its steps in order, and
 each step one task: run again after a kill under the same id, perhaps, but never published under a second one.
+
+One loss is Python's own, and is told apart: a worker that deduplicates, handed the last part of a chord again whose result is stored
+but not counted, takes it for done and never publishes the body (`again.py` shows it). Only a chord of which nothing but the body is
+missing, and of which the Python worker has said just that, passes for it.
 """
 
 import argparse
@@ -12,6 +16,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -55,12 +60,27 @@ class Worker:
             self.kill()
 
 
+def python_worker(queue):
+    """The command of a stock worker."""
+    return [
+        sys.executable, "-B", "-m", "celery", "-A", "app", "worker", "-Q", queue, "-n", f"python@{queue}", "-c", "4", "-l", "INFO",
+        "--without-gossip", "--without-mingle",
+    ]
+
+
+def completed_before(log):
+    """The tasks that a Python worker was handed again and has not run, because it found them successful."""
+    return set(re.findall(r"\[([^\[\]]+)\] Task already completed successfully", log.read_text(errors="replace")))
+
+
 class Canvases:
     """Makes canvases, and knows what each must answer and in which order its steps may run."""
 
     def __init__(self, app, log, pause, chance):
         self.app, self.log, self.pause, self.chance = app, log, pause, chance
         self.before = []
+        # Of a canvas with a chord: the parts of its header, the body, and what follows the body.
+        self.chords = {}
 
     def step(self, label, *value):
         signature = self.app.signature("interop.step", args=value, kwargs={"log": self.log, "label": label, "pause": self.pause})
@@ -81,8 +101,10 @@ class Canvases:
         if kind == "group":
             return group(parts), [value + 1] * width, width
         if kind == "chord":
+            self.chords[number] = (names, [label("body")])
             self.before += [(name, label("body")) for name in names]
             return chord(parts, self.step(label("body"))), (value + 1) * width + 1, width + 1
+        self.chords[number] = (names, [label("body"), label("last")])
         header = [self.step(name) for name in names]
         self.before += [(label("first"), name) for name in names] + [(name, label("body")) for name in names]
         self.before.append((label("body"), label("last")))
@@ -103,15 +125,31 @@ def kill_at_random(workers, kills, pause, chance, done):
 
 def collect(results, wanted, seconds):
     """What is not as it should be; nothing is waited for longer than that, all in all."""
-    end, wrong = time.monotonic() + seconds, []
+    end, wrong = time.monotonic() + seconds, {}
     for number, result in enumerate(results):
         try:
             got = result.get(timeout=max(0.1, end - time.monotonic()), disable_sync_subtasks=False)
         except Exception as error:  # noqa: BLE001: whatever the caller would see
             got = f"{type(error).__name__}: {error}"
         if got != wanted[number]:
-            wrong.append(f"canvas {number}: {got!r} instead of {wanted[number]!r}")
+            wrong[number] = f"canvas {number}: {got!r} instead of {wanted[number]!r}"
     return wrong
+
+
+def left_by_python(wrong, chords, lines, completed):
+    """Of the canvases that are wrong, those whose body a Python worker has left out; and the steps that therefore never ran."""
+    ids = collections.defaultdict(set)
+    for line in lines:
+        label, task_id, _ = line.decode().split(" ")
+        ids[label].add(task_id)
+    left, missing = [], 0
+    for number in wrong:
+        header, rest = chords.get(number, ([], []))
+        through = header and all(ids[part] for part in header) and not any(ids[step] for step in rest)
+        if through and any(ids[part] & completed for part in header):
+            left.append(number)
+            missing += len(rest)
+    return left, missing
 
 
 def judge(lines, steps, before, kills):
@@ -153,16 +191,12 @@ def main():
     app.conf.update(task_default_queue=QUEUE, broker_transport_options={"confirm_publish": True})
     app.set_default()
     environment = {**os.environ, "INTEROP_BROKER": arguments.broker, "INTEROP_BACKEND": arguments.backend, "INTEROP_QUEUE": QUEUE, "INTEROP_TRACES": arguments.traces}
-    python = [
-        sys.executable, "-B", "-m", "celery", "-A", "app", "worker", "-Q", QUEUE, "-n", "python@mixed", "-c", "4", "-l", "WARNING",
-        "--without-gossip", "--without-mingle",
-    ]
     log = f"mixed-{arguments.seed}-{os.getpid()}"
     canvases = Canvases(app, log, arguments.work, chance)
     done = threading.Event()
     with tempfile.TemporaryDirectory(prefix="mixed-") as folder:
         folder = pathlib.Path(folder)
-        workers = [Worker("python", python, environment, folder), Worker("ours", json.loads(arguments.ours), environment, folder)]
+        workers = [Worker("python", python_worker(QUEUE), environment, folder), Worker("ours", json.loads(arguments.ours), environment, folder)]
         try:
             while len(app.control.ping(timeout=1) or []) < 2:
                 pass
@@ -177,13 +211,16 @@ def main():
             wrong = collect(results, [value for _, value, _ in made], PATIENCE)
             seconds = time.monotonic() - begun
             lines = redis.Redis.from_url(arguments.traces).lrange(log, 0, -1)
-            worse, told = judge(lines, sum(steps for *_, steps in made), canvases.before, arguments.kills)
-            for line in wrong + worse:
+            left, missing = left_by_python(wrong, canvases.chords, lines, completed_before(folder / "python.log"))
+            left = [wrong.pop(number) for number in left]
+            wrong = list(wrong.values())
+            worse, told = judge(lines, sum(steps for *_, steps in made) - missing, canvases.before, arguments.kills)
+            for line in [f"left by Python: {line}" for line in left] + wrong + worse:
                 print(line, file=sys.stderr)
             if wrong or worse:
                 for worker in workers:
                     print(f"--- {worker.name}\n" + (folder / f"{worker.name}.log").read_text(errors="replace")[-6000:], file=sys.stderr)
-            print(json.dumps({"canvases": arguments.canvases, "wrong": len(wrong + worse), "seconds_after_the_last_kill": round(seconds, 1), **told}))
+            print(json.dumps({"canvases": arguments.canvases, "wrong": len(wrong + worse), "left_by_python": len(left), "seconds_after_the_last_kill": round(seconds, 1), **told}))
         finally:
             done.set()
             for worker in workers:
