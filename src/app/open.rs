@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
-use waybill_tasks::celery::amqp::NotAnAmqpUrl;
+use waybill_tasks::celery::amqp::AmqpUrlError;
 
 use crate::api::server::ListenError;
 use crate::config::{Database, Settings};
@@ -39,9 +39,9 @@ pub enum OpenError {
     /// Nothing can be measured; a fault of ours.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(String),
-    /// The broker's URL is none.
+    /// The broker's URL is none, or names files that cannot be used.
     #[error("WAYBILL_BROKER_URL: {0}")]
-    Broker(#[from] NotAnAmqpUrl),
+    Broker(#[from] AmqpUrlError),
     /// A partner cannot be called as configured.
     #[error("WAYBILL_PARTNERS: {0}")]
     Partners(String),

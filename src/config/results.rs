@@ -13,12 +13,13 @@ pub enum ResultBackend {
     Rpc,
     /// `db+postgresql://…`: a table, as Celery's database backend keeps it. The URL is without `db+`.
     Database(SecretString),
-    /// `redis://…`.
+    /// `redis://…` or `rediss://…`.
     Redis(SecretString),
 }
 
 impl Value for ResultBackend {
-    const EXPECTED: &'static str = "rpc://, db+postgresql://USER:PASSWORD@HOST/DATABASE or redis://HOST/0";
+    const EXPECTED: &'static str =
+        "rpc://, db+postgresql://USER:PASSWORD@HOST/DATABASE or redis://HOST/0 or rediss://…";
 
     fn parse(text: &str) -> Option<Self> {
         if text == "rpc://" {
@@ -30,7 +31,7 @@ impl Value for ResultBackend {
             .filter(|url| url.host_str().is_some_and(|host| !host.is_empty()))?;
         match (text.starts_with("db+"), parsed.scheme()) {
             (true, "postgresql" | "postgres") => Some(Self::Database(url.into())),
-            (false, "redis") => Some(Self::Redis(url.into())),
+            (false, "redis" | "rediss") => Some(Self::Redis(url.into())),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@
 //! | [`control`] | what whoever watches it may ask and tell it |
 //! | [`host`] | the machine that a worker is on |
 //! | [`state`] | what a worker knows of itself |
+//! | [`tls`] | what the URL of a broker or of results says of TLS |
 //! | [`transport`] | the seams: what carries messages, what keeps those that cannot run now |
 //! | [`worker`] | runs tasks, answers senders, loses nothing |
 //! | [`amqp`] | the transport on RabbitMQ |
@@ -80,5 +81,6 @@ pub mod protocol;
 pub mod registry;
 pub mod results;
 pub mod state;
+pub mod tls;
 pub mod transport;
 pub mod worker;

@@ -7,6 +7,7 @@ mod broker;
 #[path = "support/handlers.rs"]
 mod handlers;
 #[path = "support/proxy.rs"]
+#[expect(dead_code, reason = "what is smuggled in is for the broker's tests")]
 mod proxy;
 
 #[path = "celery_amqp/consume.rs"]

@@ -2,17 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/errors.rs"]
+mod errors;
 #[path = "support/handlers.rs"]
 #[expect(dead_code, reason = "the shelf is for the worker's tests")]
 mod handlers;
 #[path = "support/own_broker.rs"]
 mod own_broker;
+#[path = "support/proxy.rs"]
+#[expect(dead_code, reason = "this network does not fail")]
+mod proxy;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::NaiveDateTime;
 use futures_util::future::join_all;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -22,11 +28,25 @@ use waybill_tasks::celery::transport::{PublishError, Queue, Routing, Transport a
 
 use handlers::Recorder;
 use own_broker::OwnBroker;
+use proxy::Proxy;
 
 const NAME: &str = "a-queue";
 
+/// How deep a story goes: the second where there is time.
+fn depth(short: u64, long: u64) -> u64 {
+    if std::env::var_os("WAYBILL_TEST_LONG").is_some() {
+        long
+    } else {
+        short
+    }
+}
+
 fn connect(broker: &OwnBroker, publish_within: u64) -> Arc<AmqpTransport> {
-    let mut options = AmqpOptions::new(SecretString::from(broker.url.clone()), "waybill-test");
+    connect_to(&broker.url, publish_within)
+}
+
+fn connect_to(url: &str, publish_within: u64) -> Arc<AmqpTransport> {
+    let mut options = AmqpOptions::new(SecretString::from(url), "waybill-test");
     options.publish_within = Duration::from_secs(publish_within);
     AmqpTransport::connect(options).unwrap()
 }
@@ -176,19 +196,51 @@ async fn a_broker_short_of_memory_blocks_publishers_and_no_acknowledgement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_an_operator_closes_and_permissions_that_he_takes_come_back() {
+async fn as_long_as_an_alarm_lasts_messages_are_acknowledged_and_what_a_relay_publishes_comes_after_it() {
+    let seconds = depth(5, 60);
+    let broker = OwnBroker::start().await;
+    let transport = connect(&broker, 2);
+    let consuming = consume(&transport, 0).await;
+    let before = u32::try_from(seconds).unwrap() * 10;
+    relay(&transport, 0..before, &AtomicU32::new(0)).await;
+    let unknown = AtomicU32::new(0);
+
+    broker.control(&["set_vm_memory_high_watermark", "0.00001"]).await;
+    let relaying = relay(&transport, before..before + 100, &unknown);
+    let lasting = async {
+        for second in 1..=seconds {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            consuming.recorder.permits.add_permits(10);
+            // The broker gives no more than a hand until it has read the acknowledgements of the last one.
+            until("ten more", 10, async || consuming.taken().len() as u64 == second * 10).await;
+            assert!(transport.health().consuming && !transport.health().publishing);
+        }
+        consuming.recorder.permits.add_permits(100_000);
+        broker.control(&["set_vm_memory_high_watermark", "0.4"]).await;
+    };
+    tokio::join!(relaying, lasting);
+
+    let unknown = unknown.load(Ordering::SeqCst);
+    println!("{unknown} times unknown in {seconds} s");
+    assert!(unknown >= 100, "each was unknown at least once: {unknown}");
+    until("all messages", 60, async || {
+        consuming.taken().len() as u32 == before + 100
+    })
+    .await;
+    consuming.end().await;
+    assert_eq!(transport.queue_exists(NAME).await.unwrap().unwrap().messages, 0);
+    transport.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_an_operator_closes_come_back() {
     let broker = OwnBroker::start().await;
     let transport = connect(&broker, 10);
     let consuming = consume(&transport, usize::MAX >> 4).await;
     let unknown = AtomicU32::new(0);
 
     let closing = async {
-        let times = if std::env::var_os("WAYBILL_TEST_LONG").is_some() {
-            50
-        } else {
-            5
-        };
-        for _ in 0..times {
+        for _ in 0..depth(5, 50) {
             broker.control(&["close_all_connections", "for a test"]).await;
         }
     };
@@ -202,6 +254,18 @@ async fn connections_that_an_operator_closes_and_permissions_that_he_takes_come_
     until("all messages", 30, async || consuming.taken().len() == 1000).await;
     assert!(consuming.recorder.most_in_hand.load(Ordering::SeqCst) <= 10);
 
+    consuming.end().await;
+    transport.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permissions_that_are_taken_are_told_loudly_asked_for_slowly_and_used_when_they_are_back() {
+    let errors = errors::recorded();
+    let broker = OwnBroker::start().await;
+    let transport = connect(&broker, 10);
+    let consuming = consume(&transport, usize::MAX >> 4).await;
+    relay(&transport, 0..10, &AtomicU32::new(0)).await;
+
     broker.control(&["set_permissions", "guest", "", "", ""]).await;
     // Permissions are looked up once in a while per channel; a new one looks at once.
     broker.control(&["close_all_connections", "for a test"]).await;
@@ -211,13 +275,124 @@ async fn connections_that_an_operator_closes_and_permissions_that_he_takes_come_
         .unwrap_err();
     assert!(refused.to_string().contains("ACCESS_REFUSED"), "{refused}");
     until("a consumer that knows it", 10, async || !transport.health().consuming).await;
+    let tries = usize::try_from(depth(2, 8)).unwrap();
+    until("a few tries", 15 * tries as u64, async || {
+        refusals(&broker.log()).len() >= tries
+    })
+    .await;
+
+    let refusals = refusals(&broker.log());
+    println!("refused at {refusals:?}");
+    for pair in refusals.windows(2) {
+        let gap = pair[1] - pair[0];
+        assert!(gap.num_milliseconds() >= 4_900, "asked again after {gap}");
+    }
+    let told = errors.told();
+    let told: Vec<_> = told
+        .iter()
+        .filter(|text| text.starts_with("a-queue is not consumed"))
+        .collect();
+    assert_eq!(told.len(), 1, "once, and not with every try: {told:?}");
+    assert!(
+        told[0].contains("configure, write and read") && told[0].contains("ACCESS_REFUSED"),
+        "it names the way out and the cause: {told:?}"
+    );
 
     broker.control(&["set_permissions", "guest", ".*", ".*", ".*"]).await;
-    until("a consumer again", 15, async || transport.health().consuming).await;
+    until("a consumer again", 20, async || transport.health().consuming).await;
     transport.publish(message("after"), Routing::Mandatory).await.unwrap();
     until("the message", 10, async || consuming.taken().contains("after")).await;
     consuming.end().await;
     transport.close().await;
+}
+
+/// When our consumer tried, and the broker refused it its queue.
+fn refusals(log: &str) -> Vec<NaiveDateTime> {
+    let mut last = None;
+    let mut refusals: Vec<NaiveDateTime> = Vec::new();
+    for line in log.lines() {
+        let instant = line.get(..26).unwrap_or_default();
+        last = NaiveDateTime::parse_from_str(instant, "%Y-%m-%d %H:%M:%S%.f")
+            .ok()
+            .or(last);
+        // One try asks more than one question.
+        let is_new = |now: NaiveDateTime| {
+            refusals
+                .last()
+                .is_none_or(|last| (now - *last).num_milliseconds() > 500)
+        };
+        if line.contains("access_refused: access to queue 'a-queue'") && last.is_some_and(is_new) {
+            refusals.extend(last);
+        }
+    }
+    refusals
+}
+
+/// `queue.declare`, passive, of a queue that is not there, on that channel.
+fn look_for_nothing(channel: u16) -> Vec<u8> {
+    let queue = b"no-such-queue";
+    let mut arguments = vec![0, 50, 0, 10, 0, 0, queue.len() as u8];
+    arguments.extend(queue);
+    // Passive alone; no arguments.
+    arguments.extend([1, 0, 0, 0, 0]);
+    let mut frame = vec![1];
+    frame.extend(channel.to_be_bytes());
+    frame.extend((arguments.len() as u32).to_be_bytes());
+    frame.extend(arguments);
+    frame.push(0xce);
+    frame
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_for_a_missing_queue_on_the_consumers_own_channel_leaves_a_new_consumer() {
+    let broker = OwnBroker::start().await;
+    let uri: lapin::uri::AMQPUri = broker.url.parse().unwrap();
+    let proxy = Proxy::start(([127, 0, 0, 1], uri.authority.port).into()).await;
+    let transport = connect_to(
+        &broker
+            .url
+            .replacen(&uri.authority.port.to_string(), &proxy.address.port().to_string(), 1),
+        10,
+    );
+    let consuming = consume(&transport, usize::MAX >> 4).await;
+
+    for time in 1..=3 {
+        let channels = broker
+            .control(&[
+                "list_channels",
+                "--quiet",
+                "--no-table-headers",
+                "number",
+                "consumer_count",
+            ])
+            .await;
+        let number = channels
+            .lines()
+            .find_map(|line| line.strip_suffix("\t1"))
+            .unwrap()
+            .parse()
+            .unwrap();
+        let before = errors_of_channels(&broker.log());
+
+        proxy.smuggle(&look_for_nothing(number));
+
+        until("the error", 5, async || errors_of_channels(&broker.log()) > before).await;
+        until("a new consumer", 5, async || {
+            let status = transport.queue_exists(NAME).await;
+            transport.health().consuming && matches!(status, Ok(Some(queue)) if queue.consumers == 1)
+        })
+        .await;
+        let body = format!("after {time}");
+        transport.publish(message(&body), Routing::Mandatory).await.unwrap();
+        until("its message", 5, async || consuming.taken().contains(&body)).await;
+    }
+
+    consuming.end().await;
+    transport.close().await;
+}
+
+fn errors_of_channels(log: &str) -> usize {
+    log.matches("not_found: no queue 'no-such-queue'").count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

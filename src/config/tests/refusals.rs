@@ -197,7 +197,7 @@ const REFUSALS: &[Refusal] = &[
     (
         Role::All,
         &[("WAYBILL_RESULT_BACKEND", "memcached://h")],
-        "WAYBILL_RESULT_BACKEND: memcached://… given, expected rpc://, db+postgresql://USER:PASSWORD@HOST/DATABASE or redis://HOST/0",
+        "WAYBILL_RESULT_BACKEND: memcached://… given, expected rpc://, db+postgresql://USER:PASSWORD@HOST/DATABASE or redis://HOST/0 or rediss://…",
     ),
     // Tokens.
     (

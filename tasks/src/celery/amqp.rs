@@ -29,9 +29,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 use uuid::Uuid;
 
 use super::message::Message;
+use super::tls::{Tls, TlsError};
 use super::transport::{Handler, Health, PublishError, Queue, Routing, Transport};
 use link::{Link, Session, Target};
 use mailbox::Mailbox;
@@ -42,7 +44,7 @@ pub use topology::{QueueKind, QueueStatus, TopologyError};
 /// Where RabbitMQ is, and how patient we are with it.
 #[derive(Debug, Clone)]
 pub struct AmqpOptions {
-    /// `amqp://user:password@host:port/vhost`, or `amqps://`.
+    /// `amqp://user:password@host:port/vhost`, or `amqps://`, with the parameters of [`tls`](super::tls).
     pub url: SecretString,
     /// What the connections are called in RabbitMQ's own lists.
     pub name: String,
@@ -72,7 +74,31 @@ impl AmqpOptions {
 #[error("the broker URL is not of the form amqp://user:password@host:port/vhost or amqps://…")]
 pub struct NotAnAmqpUrl;
 
+/// Why nothing can be connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum AmqpUrlError {
+    /// It is no URL of a broker.
+    #[error(transparent)]
+    Url(#[from] NotAnAmqpUrl),
+    /// What it says of TLS cannot be done.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
 /// RabbitMQ as a transport.
+///
+/// One task publishes on one channel, because only then a confirm is known to belong to a message. So there is one of these for a
+/// connection, shared by its `Arc`, and no second publisher on the same channel can be made of it:
+///
+/// ```compile_fail,E0277
+/// fn cloned<T: Clone>() {}
+/// cloned::<waybill_tasks::celery::amqp::AmqpTransport>();
+/// ```
+///
+/// ```
+/// fn cloned<T: Clone>() {}
+/// cloned::<std::sync::Arc<waybill_tasks::celery::amqp::AmqpTransport>>();
+/// ```
 pub struct AmqpTransport {
     target: Target,
     publish_within: Duration,
@@ -94,12 +120,15 @@ impl AmqpTransport {
     /// Starts connecting and returns at once: a broker that is away is waited for, not an error.
     ///
     /// Must be called on a tokio runtime. For `amqps://` the process must have installed a rustls provider.
-    pub fn connect(options: AmqpOptions) -> Result<Arc<Self>, NotAnAmqpUrl> {
-        let mut uri: AMQPUri = options.url.expose_secret().parse().map_err(|_| NotAnAmqpUrl)?;
+    pub fn connect(options: AmqpOptions) -> Result<Arc<Self>, AmqpUrlError> {
+        let url = options.url.expose_secret();
+        let mut uri: AMQPUri = url.parse().map_err(|_| NotAnAmqpUrl)?;
+        let tls = Tls::of(&Url::parse(url).map_err(|_| NotAnAmqpUrl)?)?;
         let seconds = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
         uri.query.heartbeat.get_or_insert(seconds.max(1));
         let target = Target {
             uri,
+            tls,
             name: options.name,
             role: "publish",
             within: options.connect_within,
@@ -309,7 +338,7 @@ impl fmt::Debug for AmqpTransport {
 async fn learn_name(mut link: Link, target: Target, server: Arc<OnceLock<String>>, stop: CancellationToken) {
     let learn = async {
         while link.ready().await.is_some() {
-            if let Some(name) = socket::server_name(&target.uri, target.within).await {
+            if let Some(name) = socket::server_name(&target).await {
                 tracing::info!("the broker is {name}");
                 return server.set(name).unwrap_or_default();
             }

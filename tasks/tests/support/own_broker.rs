@@ -28,9 +28,16 @@ impl OwnBroker {
         Self { folder, url }
     }
 
-    /// `rabbitmqctl`.
-    pub(crate) async fn control(&self, arguments: &[&str]) {
-        run(&self.folder.path().join("bin/rabbitmqctl"), arguments).await;
+    /// `rabbitmqctl`; answers what it says.
+    pub(crate) async fn control(&self, arguments: &[&str]) -> String {
+        run(&self.folder.path().join("bin/rabbitmqctl"), arguments).await
+    }
+
+    /// What the broker has written into its log.
+    pub(crate) fn log(&self) -> String {
+        let logs = std::fs::read_dir(self.folder.path().join("rabbitmq/log")).expect("RabbitMQ's logs");
+        let texts = logs.map(|file| std::fs::read_to_string(file.expect("a file").path()).unwrap_or_default());
+        texts.collect()
     }
 
     /// As a power cut would.
@@ -63,8 +70,9 @@ fn services() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/services")
 }
 
-async fn run(program: &Path, arguments: &[&str]) {
+async fn run(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().await.expect("started");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{} {arguments:?}: {text}", program.display());
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

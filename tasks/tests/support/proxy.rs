@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 /// What is wrong with the network; nothing by default.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,6 +26,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     faults: watch::Sender<Faults>,
     cuts: watch::Sender<u64>,
+    smuggled: broadcast::Sender<Vec<u8>>,
     open: Arc<AtomicUsize>,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -36,18 +37,29 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (faults, cuts) = (watch::Sender::new(Faults::default()), watch::Sender::new(0));
-        let open = Arc::new(AtomicUsize::new(0));
-        let shared = (faults.subscribe(), cuts.subscribe(), Arc::clone(&open));
+        let (smuggled, open) = (broadcast::Sender::new(4), Arc::new(AtomicUsize::new(0)));
+        let shared = (
+            faults.subscribe(),
+            cuts.subscribe(),
+            smuggled.clone(),
+            Arc::clone(&open),
+        );
         let accepting = tokio::spawn(async move {
-            let (faults, cuts, open) = shared;
+            let (faults, cuts, smuggled, open) = shared;
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server, faults.clone(), cuts.clone(), Arc::clone(&open)));
+                let wrong = Wrong {
+                    faults: faults.clone(),
+                    cuts: cuts.clone(),
+                    smuggled: smuggled.subscribe(),
+                };
+                tokio::spawn(pass(client, server, wrong, Arc::clone(&open)));
             }
         });
         Self {
             address,
             faults,
             cuts,
+            smuggled,
             open,
             accepting,
         }
@@ -68,6 +80,12 @@ impl Proxy {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Sends these bytes to the server over every connection that is open, as if the client had, between two frames of AMQP.
+    pub(crate) fn smuggle(&self, frame: &[u8]) {
+        // Without a connection nobody hears it.
+        let _ = self.smuggled.send(frame.to_vec());
+    }
+
     /// How many connections are open.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
@@ -81,13 +99,19 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(
-    client: TcpStream,
-    server: SocketAddr,
+/// What can go wrong with one connection.
+struct Wrong {
     faults: watch::Receiver<Faults>,
-    mut cuts: watch::Receiver<u64>,
-    open: Arc<AtomicUsize>,
-) {
+    cuts: watch::Receiver<u64>,
+    smuggled: broadcast::Receiver<Vec<u8>>,
+}
+
+async fn pass(client: TcpStream, server: SocketAddr, wrong: Wrong, open: Arc<AtomicUsize>) {
+    let Wrong {
+        faults,
+        mut cuts,
+        smuggled,
+    } = wrong;
     cuts.mark_unchanged();
     open.fetch_add(1, Ordering::SeqCst);
     if let Ok(server) = TcpStream::connect(server).await {
@@ -98,17 +122,39 @@ async fn pass(
         let (client_read, client_write) = client.into_split();
         let (server_read, server_write) = server.into_split();
         tokio::select! {
-            () = pump(client_read, server_write, faults.clone()) => (),
-            () = pump(server_read, client_write, faults) => (),
+            () = pump(client_read, server_write, faults.clone(), Some(smuggled)) => (),
+            () = pump(server_read, client_write, faults, None) => (),
             _ = cuts.changed() => (),
         }
     }
     open.fetch_sub(1, Ordering::SeqCst);
 }
 
-async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut faults: watch::Receiver<Faults>) {
+/// Every frame of AMQP ends with it.
+const FRAME_END: u8 = 0xce;
+
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut faults: watch::Receiver<Faults>,
+    mut smuggled: Option<broadcast::Receiver<Vec<u8>>>,
+) {
     let mut buffer = vec![0; 64 * 1024];
-    while let Ok(size @ 1..) = from.read(&mut buffer).await {
+    let mut last = 0;
+    loop {
+        let size = tokio::select! {
+            read = from.read(&mut buffer) => match read {
+                Ok(size @ 1..) => size,
+                _ => return,
+            },
+            frame = next(&mut smuggled), if last == FRAME_END => {
+                if to.write_all(&frame).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        last = buffer[size - 1];
         let now = *faults.borrow();
         tokio::time::sleep(now.latency).await;
         for slice in buffer[..size].chunks(now.slice.unwrap_or(size)) {
@@ -116,5 +162,15 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
                 return;
             }
         }
+    }
+}
+
+async fn next(smuggled: &mut Option<broadcast::Receiver<Vec<u8>>>) -> Vec<u8> {
+    match smuggled {
+        Some(smuggled) => match smuggled.recv().await {
+            Ok(frame) => frame,
+            Err(_) => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }

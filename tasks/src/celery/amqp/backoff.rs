@@ -6,6 +6,8 @@ use rand::RngExt as _;
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(5);
+/// A permission is given back by people.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// Doubles its ceiling with each try.
 #[derive(Debug, Default)]
@@ -16,6 +18,11 @@ pub(super) struct Backoff {
 impl Backoff {
     pub(super) fn reset(&mut self) {
         self.tries = 0;
+    }
+
+    /// The wait after the broker has refused access: from five to ten seconds, however often it was tried.
+    pub(super) fn after_refusal() -> Duration {
+        REFUSED.mul_f64(rand::rng().random_range(1.0..=2.0))
     }
 
     /// The next wait: anything up to the ceiling.
@@ -40,5 +47,13 @@ mod tests {
 
         backoff.reset();
         assert!(backoff.next() <= FIRST);
+    }
+
+    #[test]
+    fn who_is_refused_asks_again_after_five_seconds_at_the_earliest() {
+        for _ in 0..200 {
+            let wait = Backoff::after_refusal();
+            assert!(wait >= REFUSED && wait <= 2 * REFUSED);
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::backoff::Backoff;
 use super::link::{ANSWER, Link, Session};
 use super::pace::Pace;
 use super::settler::{self, Settled, Settler};
-use super::topology::{self, QueueKind};
+use super::topology::{self, QueueKind, TopologyError};
 use super::values::{from_wire, short};
 use crate::celery::transport::{Delivery, Handler, Queue, Receipt, Verdict};
 
@@ -37,23 +37,68 @@ pub(super) async fn run(mut link: Link, consumer: Consumer) {
         let since = tokio::time::Instant::now();
         let ended = consumer.use_session(&session, &mut warned).await;
         consumer.set_alive(false);
-        let Err(reason) = ended else { return };
+        let Err(ended) = ended else { return };
         if since.elapsed() > Duration::from_secs(10) {
             backoff.reset();
             said.clear();
         }
-        if reason != said {
-            warn!(queue = %consumer.queue.name, "consumer of {} ended, starting it again: {reason}", consumer.queue.name);
-            said = reason;
+        let queue = consumer.queue.name.clone();
+        metrics::counter!("consumer_ended_total", "queue" => queue, "refused" => if ended.refused { "yes" } else { "no" }).increment(1);
+        let wait = match ended.refused {
+            true => Backoff::after_refusal(),
+            false => backoff.next(),
+        };
+        if ended.reason != said {
+            ended.tell(&consumer.queue.name);
+            said = ended.reason;
         }
-        if or_stop(tokio::time::sleep(backoff.next()), &consumer.stop)
-            .await
-            .is_none()
-        {
+        if or_stop(tokio::time::sleep(wait), &consumer.stop).await.is_none() {
             break;
         }
     }
     consumer.finish().await;
+}
+
+/// Why a session of a consumer is over.
+struct Ended {
+    reason: String,
+    /// The broker does not let us; until somebody gives us the permission it will not.
+    refused: bool,
+}
+
+impl Ended {
+    fn tell(&self, queue: &str) {
+        let Self { reason, refused } = self;
+        if *refused {
+            error!(
+                queue,
+                "{queue} is not consumed: give our user configure, write and read on it, or take it from our queues; trying again until then: {reason}"
+            );
+        } else {
+            warn!(queue, "consumer of {queue} ended, starting it again: {reason}");
+        }
+    }
+}
+
+impl From<String> for Ended {
+    fn from(reason: String) -> Self {
+        Self { reason, refused: false }
+    }
+}
+
+impl From<&str> for Ended {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
+impl From<TopologyError> for Ended {
+    fn from(error: TopologyError) -> Self {
+        Self {
+            refused: matches!(error, TopologyError::Refused { .. }),
+            reason: error.to_string(),
+        }
+    }
 }
 
 async fn or_stop<T>(future: impl Future<Output = T>, stop: &CancellationToken) -> Option<T> {
@@ -104,10 +149,8 @@ impl Consumer {
     }
 
     /// `Ok` when stopped; otherwise why the session is over.
-    async fn use_session(&self, session: &Session, warned: &mut bool) -> Result<(), String> {
-        let kind = topology::ensure(session, &self.queue)
-            .await
-            .map_err(|error| error.to_string())?;
+    async fn use_session(&self, session: &Session, warned: &mut bool) -> Result<(), Ended> {
+        let kind = topology::ensure(session, &self.queue).await?;
         if kind != QueueKind::Quorum && !std::mem::replace(warned, true) {
             let name = &self.queue.name;
             warn!(queue = %name, "queue {name} is {kind}, not quorum: it is used as it is, and as safe as its owner made it");
@@ -122,15 +165,15 @@ impl Consumer {
             let received = match or_stop(deliveries.next(), &self.stop).await {
                 None => break,
                 Some(Some(Ok(received))) => received,
-                Some(Some(Err(error))) => return Err(error.to_string()),
-                Some(None) => return Err("the broker cancelled it: the queue is gone or has moved".to_owned()),
+                Some(Some(Err(error))) => return Err(error.to_string().into()),
+                Some(None) => return Err("the broker cancelled it: the queue is gone or has moved".into()),
             };
             // Free at once, unless messages of a lost session are still in hand.
             let slot = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                slot = self.slots.clone().acquire_owned() => slot.map_err(|error| error.to_string())?,
-                () = session.end_of(&channel) => return Err("the connection was lost".to_owned()),
+                slot = self.slots.clone().acquire_owned() => slot.map_err(|error| Ended::from(error.to_string()))?,
+                () = session.end_of(&channel) => return Err("the connection was lost".into()),
             };
             self.start(received, slot, settler.clone());
             // However many are finished at once, others on this thread have their turn.
@@ -145,7 +188,7 @@ impl Consumer {
         Ok(())
     }
 
-    async fn subscribe(&self, channel: &Channel) -> Result<lapin::Consumer, String> {
+    async fn subscribe(&self, channel: &Channel) -> Result<lapin::Consumer, Ended> {
         let name = short("a queue's name", &self.queue.name).map_err(|error| error.to_string())?;
         let subscribing = async {
             // Before the first message: lapin buffers without limit whatever the broker sends.
@@ -156,10 +199,7 @@ impl Consumer {
                 .basic_consume(name, "".into(), BasicConsumeOptions::default(), FieldTable::default())
                 .await
         };
-        match timeout(ANSWER, subscribing).await {
-            Ok(subscribed) => subscribed.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {ANSWER:?}")),
-        }
+        Ok(topology::answered(&self.queue.name, subscribing).await?)
     }
 
     fn start(&self, received: Received, slot: OwnedSemaphorePermit, settler: Settler) {

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::socket::{self, Socket};
+use crate::celery::tls::Tls;
 
 /// How long any single answer of a connected broker may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -36,6 +37,7 @@ pub(super) struct Session {
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) uri: AMQPUri,
+    pub(super) tls: Tls,
     pub(super) name: String,
     pub(super) role: &'static str,
     pub(super) within: Duration,
@@ -144,7 +146,7 @@ async fn supervise(target: Target, sender: watch::Sender<Option<Session>>, stop:
             .with_client_property("product".into(), "waybill".into())
             .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
         let connected = tokio::select! {
-            connected = socket::connect(&target.uri, properties, target.within) => connected,
+            connected = socket::connect(&target, properties) => connected,
             () = stop.cancelled() => return,
         };
         match connected {

@@ -4,14 +4,13 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use lapin::AsyncTcpStream;
-use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 
+use super::link::Target;
 use super::server;
 
 /// A second handle on the socket of a connection.
@@ -34,7 +33,7 @@ impl Socket {
 
 /// Opens a TCP (and TLS) connection on the current runtime; a macro because the type of the stream is lapin's secret.
 macro_rules! open {
-    ($uri:expr, $runtime:expr, $socket:expr) => {
+    ($uri:expr, $tls:expr, $runtime:expr, $socket:expr) => {
         async {
             let uri: &AMQPUri = $uri;
             let stream = AsyncTcpStream::connect($runtime, addresses(uri).await?).await?;
@@ -48,7 +47,7 @@ macro_rules! open {
                 AMQPScheme::AMQP => Ok(stream),
                 AMQPScheme::AMQPS => {
                     stream
-                        .into_tls(&uri.authority.host, OwnedTLSConfig::default().as_ref())
+                        .into_tls(uri.authority.host.trim_matches(['[', ']']), $tls.for_amqp().as_ref())
                         .await
                 }
             }
@@ -57,24 +56,20 @@ macro_rules! open {
 }
 
 /// Connects, or fails within the time; then nothing of the try is left behind.
-pub(super) async fn connect(
-    uri: &AMQPUri,
-    properties: ConnectionProperties,
-    within: Duration,
-) -> Result<(Connection, Socket), String> {
+pub(super) async fn connect(target: &Target, properties: ConnectionProperties) -> Result<(Connection, Socket), String> {
     let socket = Socket::default();
-    let watched = socket.clone();
+    let (watched, tls) = (socket.clone(), target.tls.clone());
     let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
     let connecting = Connection::connector(
-        uri.clone(),
+        target.uri.clone(),
         runtime,
         async move |uri, runtime| {
-            let opened: io::Result<_> = open!(&uri, &runtime, watched).await;
+            let opened: io::Result<_> = open!(&uri, tls, &runtime, watched).await;
             Ok(opened?)
         },
         properties,
     );
-    match tokio::time::timeout(within, connecting).await {
+    match tokio::time::timeout(target.within, connecting).await {
         Ok(Ok(connection)) => Ok((connection, socket)),
         Ok(Err(error)) => {
             socket.shut_down();
@@ -82,17 +77,17 @@ pub(super) async fn connect(
         }
         Err(_) => {
             socket.shut_down();
-            Err(format!("no answer within {within:?}"))
+            Err(format!("no answer within {:?}", target.within))
         }
     }
 }
 
 /// What the server says it is before anybody has logged in; lapin reads it and keeps it to itself.
-pub(super) async fn server_name(uri: &AMQPUri, within: Duration) -> Option<String> {
+pub(super) async fn server_name(target: &Target) -> Option<String> {
     let asking = async {
         let runtime = lapin::runtime::default_runtime().ok()?;
         let socket = Socket::default();
-        let opened: io::Result<_> = open!(uri, &runtime, socket).await;
+        let opened: io::Result<_> = open!(&target.uri, target.tls, &runtime, socket).await;
         let mut stream = opened.ok()?;
         stream.write_all(b"AMQP\x00\x00\x09\x01").await.ok()?;
         stream.flush().await.ok()?;
@@ -103,7 +98,7 @@ pub(super) async fn server_name(uri: &AMQPUri, within: Duration) -> Option<Strin
         stream.read_exact(&mut frame).await.ok()?;
         server::name(&frame)
     };
-    tokio::time::timeout(within, asking).await.ok().flatten()
+    tokio::time::timeout(target.within, asking).await.ok().flatten()
 }
 
 async fn addresses(uri: &AMQPUri) -> io::Result<Vec<SocketAddr>> {
@@ -113,10 +108,13 @@ async fn addresses(uri: &AMQPUri) -> io::Result<Vec<SocketAddr>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::celery::tls::Tls;
 
     fn threads_of_lapin() -> usize {
         let threads = std::fs::read_dir("/proc/self/task").unwrap();
@@ -124,18 +122,29 @@ mod tests {
         names.filter(|name| name.trim() == "lapin-io-loop").count()
     }
 
+    fn target(scheme: &str, listener: &TcpListener, within: Duration) -> Target {
+        let uri = format!("{scheme}://{}", listener.local_addr().unwrap());
+        Target {
+            uri: uri.parse().unwrap(),
+            tls: Tls::default(),
+            name: "test".to_owned(),
+            role: "publish",
+            within,
+        }
+    }
+
     #[tokio::test]
     async fn a_broker_that_speaks_no_tls_is_an_error_and_no_panic() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri: AMQPUri = format!("amqps://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let target = target("amqps", &listener, Duration::from_secs(5));
         tokio::spawn(async move {
             let (mut client, _) = listener.accept().await.unwrap();
             client.write_all(b"AMQP\x00\x00\x09\x01").await.unwrap();
             client.read_to_end(&mut Vec::new()).await.unwrap();
         });
 
-        let tried = connect(&uri, ConnectionProperties::default(), Duration::from_secs(5)).await;
+        let tried = connect(&target, ConnectionProperties::default()).await;
 
         let error = tried.err().unwrap();
         assert!(error.contains("InvalidContentType"), "{error}");
@@ -144,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn a_try_at_a_silent_broker_leaves_neither_a_socket_nor_a_thread() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri: AMQPUri = format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let target = target("amqp", &listener, Duration::from_millis(200));
         let silent = tokio::spawn(async move {
             let (mut client, _) = listener.accept().await.unwrap();
             let mut heard = Vec::new();
@@ -152,7 +161,7 @@ mod tests {
             heard
         });
 
-        let tried = connect(&uri, ConnectionProperties::default(), Duration::from_millis(200)).await;
+        let tried = connect(&target, ConnectionProperties::default()).await;
 
         assert_eq!(tried.err().as_deref(), Some("no answer within 200ms"));
         let heard = tokio::time::timeout(Duration::from_secs(1), silent)

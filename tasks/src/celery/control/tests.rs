@@ -87,9 +87,7 @@ impl World {
     fn running(&self, id: &str, stamp: impl Into<HeaderValue>) -> TaskTicket {
         let mut message = Signature::new("tasks.add").id(id).into_message();
         let stamps = [("order".to_owned(), stamp.into())].into();
-        message
-            .headers
-            .insert("stamps".to_owned(), HeaderValue::Table(stamps));
+        message.headers.insert("stamps".to_owned(), HeaderValue::Table(stamps));
         let names = HeaderValue::List(vec!["order".into()]);
         message.headers.insert("stamped_headers".to_owned(), names);
         let request = Arc::new(Request::decode(&message).unwrap());
@@ -225,7 +223,11 @@ async fn stamps_of_every_kind_end_what_runs_as_python_compares_them() {
         (list(&[1, 2, 3]), json!([2, 3, 4]), Some("{2, 3}")),
         (list(&[1, 2, 3]), json!(3), Some("{3}")),
         (list(&[1, 2, 3]), json!([4, "1"]), None),
-        (HeaderValue::List(vec!["a".into(), HeaderValue::Int(5)]), json!([5, "a"]), Some("{5, 'a'}")),
+        (
+            HeaderValue::List(vec!["a".into(), HeaderValue::Int(5)]),
+            json!([5, "a"]),
+            Some("{5, 'a'}"),
+        ),
         (HeaderValue::Null, json!([4]), None),
     ] {
         let world = world();
@@ -236,10 +238,17 @@ async fn stamps_of_every_kind_end_what_runs_as_python_compares_them() {
 
         let told = told["ok"].as_str().unwrap();
         match answer {
-            Some(set) => assert_eq!(told, format!("headers defaultdict(<class 'set'>, {{'order': {set}}}) revoked")),
+            Some(set) => assert_eq!(
+                told,
+                format!("headers defaultdict(<class 'set'>, {{'order': {set}}}) revoked")
+            ),
             None => assert!(told.ends_with(" were not terminated"), "{told}"),
         }
-        assert_eq!(ticket.termination().is_cancelled(), answer.is_some(), "{stamp:?} and {wanted}");
+        assert_eq!(
+            ticket.termination().is_cancelled(),
+            answer.is_some(),
+            "{stamp:?} and {wanted}"
+        );
     }
 }
 
@@ -248,9 +257,21 @@ async fn a_stamp_that_python_can_put_in_no_set_is_refused_in_its_words() {
     let nested = HeaderValue::List(vec![HeaderValue::List(vec![HeaderValue::Int(1)])]);
     for (stamp, wanted, error) in [
         (nested, json!([1]), r#"TypeError("unhashable type: 'list'")"#),
-        (HeaderValue::Int(1), json!([[1]]), r#"TypeError("unhashable type: 'list'")"#),
-        (HeaderValue::Int(1), json!({"a": 1}), r#"TypeError("unhashable type: 'dict'")"#),
-        (HeaderValue::Int(1), json!(null), r#"TypeError("'NoneType' object is not iterable")"#),
+        (
+            HeaderValue::Int(1),
+            json!([[1]]),
+            r#"TypeError("unhashable type: 'list'")"#,
+        ),
+        (
+            HeaderValue::Int(1),
+            json!({"a": 1}),
+            r#"TypeError("unhashable type: 'dict'")"#,
+        ),
+        (
+            HeaderValue::Int(1),
+            json!(null),
+            r#"TypeError("'NoneType' object is not iterable")"#,
+        ),
     ] {
         let world = world();
         let ticket = world.running("a", stamp);

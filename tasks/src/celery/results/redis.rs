@@ -1,4 +1,4 @@
-//! `redis://`: results as Python's workers and clients keep them there, and chords counted together with them.
+//! `redis://` and `rediss://`: results as Python's workers and clients keep them there, and chords counted together with them.
 
 mod chords;
 mod scripts;
@@ -13,8 +13,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use url::Url;
 
 use super::{ChordCounter, ResultBackend, ResultError, ResultTree, TaskResult};
+use crate::celery::tls::{Tls, TlsError, without_parameters};
 
 /// `result_expires` of Celery: a day.
 pub const EXPIRES: Duration = Duration::from_secs(86_400);
@@ -30,17 +32,28 @@ pub struct RedisBackend {
     uri: String,
 }
 
-/// The URL is none. It is not repeated, because it may hold a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the result backend's URL is not of the form redis://:password@host:port/database")]
-pub struct NotARedisUrl;
+/// Why nothing can be connected to. The URL is not repeated, because it may hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisUrlError {
+    /// It is none.
+    #[error("the result backend's URL is not of the form redis://:password@host:port/database or rediss://…")]
+    NotARedisUrl,
+    /// What it says of TLS cannot be done.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A certificate or a key in its files is damaged.
+    #[error("the files that the result backend's URL names cannot be used: {0}")]
+    Unusable(String),
+}
 
 impl RedisBackend {
     /// Connects when it is first asked, and again after a connection has broken.
-    pub fn new(url: &SecretString) -> Result<Self, NotARedisUrl> {
-        let client = redis::Client::open(url.expose_secret()).map_err(|_| NotARedisUrl)?;
+    ///
+    /// Of `redis://` and of `rediss://`, with the parameters of [`tls`](crate::celery::tls); for the latter the process must have
+    /// installed a rustls provider.
+    pub fn new(url: &SecretString) -> Result<Self, RedisUrlError> {
         Ok(Self {
-            client,
+            client: client(url.expose_secret())?,
             connection: Mutex::default(),
             expires: EXPIRES,
             prefix: String::new(),
@@ -192,6 +205,19 @@ fn why(error: &RedisError) -> ResultError {
     ResultError::Refused(error.to_string())
 }
 
+fn client(url: &str) -> Result<redis::Client, RedisUrlError> {
+    let url = Url::parse(url).map_err(|_| RedisUrlError::NotARedisUrl)?;
+    let plain = without_parameters(&url);
+    if url.scheme() == "rediss" {
+        // A URL that is none would be told as files that are.
+        redis::Client::open(plain.as_str()).map_err(|_| RedisUrlError::NotARedisUrl)?;
+        let tls = Tls::of(&url)?.for_redis();
+        return redis::Client::build_with_tls(plain.as_str(), tls)
+            .map_err(|error| RedisUrlError::Unusable(error.to_string()));
+    }
+    redis::Client::open(plain.as_str()).map_err(|_| RedisUrlError::NotARedisUrl)
+}
+
 /// The URL with stars for a password.
 fn masked(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("redis", url));
@@ -226,10 +252,10 @@ mod tests {
 
             assert_eq!(backend.as_uri(), shown);
         }
-        assert_eq!(
-            RedisBackend::new(&SecretString::from("http://x")).unwrap_err(),
-            NotARedisUrl
-        );
+        for url in ["http://x", "redis:", "rediss://cache/nine"] {
+            let error = RedisBackend::new(&SecretString::from(url)).unwrap_err();
+            assert!(matches!(error, RedisUrlError::NotARedisUrl), "{url}: {error}");
+        }
     }
 
     #[test]
