@@ -5,6 +5,7 @@ mod crash;
 mod kill;
 mod lies;
 mod migration;
+mod outbox;
 #[path = "../support/stage.rs"]
 #[expect(dead_code, reason = "for all stories, and each folder tells only some")]
 mod stage;
