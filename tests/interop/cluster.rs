@@ -100,6 +100,17 @@ impl Cluster {
         &self.processes[place]
     }
 
+    /// Tells the worker that was started first to stop, and answers its exit code.
+    pub(crate) fn stop(&mut self) -> i32 {
+        self.processes[0].stop()
+    }
+
+    /// How many messages of a queue nobody has in hand.
+    pub(crate) fn waiting(&self, queue: &str) -> u32 {
+        let clients = Clients::new(Some(&self.broker));
+        clients.queue(queue).expect("the queue is there").0
+    }
+
     /// Waits until somebody consumes that queue.
     pub(crate) fn await_consumer(&self, queue: &str) {
         let clients = Clients::new(Some(&self.broker));

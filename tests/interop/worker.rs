@@ -1,8 +1,11 @@
 //! The worker itself, without any delivery: stock Celery cannot tell it from its own.
 
-use serde_json::json;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
 
 use crate::cluster::{Backend, Cluster, OURS, venv, worker};
+use crate::stage::eventually;
 
 #[test]
 fn whatever_a_stock_producer_writes_is_done_and_its_results_are_read_in_another_process() {
@@ -42,6 +45,37 @@ fn a_task_is_revoked_while_it_waits_while_it_is_scheduled_and_while_it_runs() {
     let cluster = Cluster::of_ours(Backend::Redis, "ours", &["-c", "2"]);
 
     cluster.prove("stories.py", &["revoke"]);
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_finishes_what_runs_and_gives_back_what_waits() {
+    // Longer than a stopping worker waits, where there is time.
+    let (seconds, finishes) = match std::env::var_os("WAYBILL_TEST_LONG") {
+        Some(_) => (60, false),
+        None => (4, true),
+    };
+    let mut cluster = Cluster::of_ours(Backend::Redis, "ours", &["-c", "1", "--prefetch-multiplier", "4"]);
+    let arguments = format!("[{seconds}]");
+    let send = ["--queue", "ours", "send", "interop.sleep", "--args", &arguments];
+    let ids: Vec<String> = (0..4)
+        .map(|_| serde_json::from_str::<Json>(&cluster.ask(&send).good()).expect("JSON")["id"].to_string())
+        .map(|id| id.trim_matches('"').to_owned())
+        .collect();
+    eventually("one runs and three wait for it", Duration::from_secs(30), || {
+        let asked = cluster.ask(&["inspect", "active", "--limit", "1"]).good();
+        (asked.contains(&ids[0]) && cluster.waiting("ours") == 0).then_some(())
+    });
+
+    let since = Instant::now();
+    assert_eq!(cluster.stop(), 0);
+    println!("stopped after {:?}", since.elapsed());
+
+    let waiting = if finishes { 3 } else { 4 };
+    eventually("what it had in hand is back", Duration::from_secs(10), || {
+        (cluster.waiting("ours") == waiting).then_some(())
+    });
+    let first = cluster.ask(&["result", &ids[0], "--wait", "0.1"]).good();
+    assert_eq!(first.contains("SUCCESS"), finishes, "{first}");
 }
 
 #[test]

@@ -125,6 +125,47 @@ async fn a_stop_finishes_what_is_in_hand_and_leaves_the_rest_in_the_queue() {
     queues.clean_up().await;
 }
 
+/// Finishes messages in another order than they came: each is acknowledged for itself.
+struct Shuffling(Recorder);
+
+#[async_trait]
+impl Handler for Shuffling {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..20))).await;
+        self.0.handle(delivery).await
+    }
+}
+
+/// A quorum queue takes only so many acknowledgements at once; RabbitMQ holds the rest back in the channel, and forgets them with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_finished_before_a_stop_does_not_come_again_from_a_quorum_queue() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.quorum().await;
+    publish_all(&transport, &name, 0..6_000).await;
+
+    let mut taken = 0;
+    for _ in 0..8 {
+        let handler = Arc::new(Shuffling(Recorder::new()));
+        let stop = CancellationToken::new();
+        let consuming = consume(&transport, queue(&name, 400), handler.clone(), &stop);
+        until("a part of them", Duration::from_secs(20), async || {
+            handler.0.count() >= 300
+        })
+        .await;
+        stop.cancel();
+        consuming.await.unwrap();
+        taken += handler.0.count();
+
+        until("what is left", Duration::from_secs(10), async || {
+            let left = transport.queue_exists(&name).await.unwrap().unwrap();
+            left.messages as usize + taken == 6_000
+        })
+        .await;
+    }
+    transport.close().await;
+    queues.clean_up().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_given_back_comes_again_slower_each_time() {
     let (transport, mut queues) = (transport().await, Queues::new().await);
