@@ -449,11 +449,14 @@ async fn a_queue_that_refuses_messages_makes_them_unknown_and_takes_them_later()
         Some("the broker did not confirm: the broker refused it")
     );
 
-    // A queue that refuses says so until somebody takes from it.
+    // A channel that was refused goes on refusing, whatever becomes of the policy; the next one does not.
+    broker.control(&["clear_policy", "full"]).await;
+    let settled = relay(&transport, 20..30, &unknown);
+    tokio::time::timeout(Duration::from_secs(30), settled).await.unwrap();
     consuming.recorder.permits.add_permits(1000);
     let published = relay(&transport, 10..20, &unknown);
     tokio::time::timeout(Duration::from_secs(30), published).await.unwrap();
-    until("all messages", 20, async || consuming.taken().len() == 20).await;
+    until("all messages", 20, async || consuming.taken().len() == 30).await;
     consuming.end().await;
     transport.close().await;
 }

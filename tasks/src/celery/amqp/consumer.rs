@@ -28,6 +28,10 @@ use crate::celery::transport::{Delivery, Handler, Queue, Receipt, Verdict};
 /// How long messages in hand may take to finish after `stop`.
 const FINISH: Duration = Duration::from_secs(20);
 
+/// RabbitMQ's channel passes on so many acknowledgements at once to a quorum queue, keeps the rest for a moment, and forgets them when it
+/// is closed; it does not tell when the last has gone. What is forgotten comes again, and is known by its result.
+const PASSED_ON: Duration = Duration::from_millis(500);
+
 /// Consumes until `stop`.
 pub(super) async fn run(mut link: Link, consumer: Consumer) {
     let mut backoff = Backoff::default();
@@ -183,6 +187,9 @@ impl Consumer {
         // Who did not finish in time keeps a sender: those messages come again.
         drop(settler);
         let _ = timeout(ANSWER, settling).await;
+        if kind == QueueKind::Quorum {
+            tokio::time::sleep(PASSED_ON).await;
+        }
         // Closing waits for the broker, and the broker reads in order: the acknowledgements before it are there.
         let _ = timeout(ANSWER, channel.close(200, "done".into())).await;
         Ok(())

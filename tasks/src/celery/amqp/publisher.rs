@@ -97,6 +97,12 @@ impl Publisher {
             }
             match window::publish(channel, window, self.within).await {
                 Published::All => (),
+                // RabbitMQ 3.10 lets the channel itself refuse what is for a full quorum queue, and does not tell it when a policy that
+                // made the queue full is taken away. A new channel asks the queue.
+                Published::Refused => {
+                    let _ = timeout(ANSWER, channel.close(200, "refused".into())).await;
+                    return End::Lost;
+                }
                 Published::Silent => return End::Lost,
                 Published::Broken(jobs, error) => {
                     self.after_break(jobs, &error);

@@ -75,6 +75,8 @@ impl Job {
 pub(super) enum Published {
     /// All are answered.
     All,
+    /// All are answered, and a queue took some of them not: the channel may go on refusing for ever.
+    Refused,
     /// The channel or the connection broke: nothing is known of any of these.
     Broken(Vec<Job>, lapin::Error),
     /// The broker is silent: all are answered as unknown, and the channel cannot be used any more.
@@ -103,6 +105,7 @@ pub(super) async fn publish(channel: &Channel, jobs: Vec<Job>, within: Duration)
         confirmed.push(acked);
         returned.extend(message.and_then(|message| message.properties.message_id().as_ref().map(ToString::to_string)));
     }
+    let refused = confirmed.contains(&false);
     for (job, acked) in jobs.into_iter().zip(confirmed) {
         match acked {
             _ if returned.contains(&job.message_id) => {
@@ -116,5 +119,5 @@ pub(super) async fn publish(channel: &Channel, jobs: Vec<Job>, within: Duration)
             }
         }
     }
-    Published::All
+    if refused { Published::Refused } else { Published::All }
 }
