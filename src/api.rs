@@ -89,6 +89,7 @@ pub fn router(app: App, webhooks: Router) -> Router {
             post(instances::report_instance_event),
         )
         .route("/v1/callbacks", get(callbacks::list_callbacks))
+        .route("/v1/callbacks/replays", post(callbacks::replays::replay_callbacks))
         .route("/v1/callbacks/{id}", get(callbacks::show_callback))
         .route("/v1/callbacks/{id}/replay", post(callbacks::replay_callback))
         .route("/v1/operator-cases", get(cases::list_cases))

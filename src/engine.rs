@@ -26,11 +26,12 @@ mod silence;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::error;
 use waybill_domain::{GraphVersion, MachineName, OrderId};
 
 use crate::store::committer::{AfterCommit, CommitError, Committer};
+use crate::store::intake::Intake;
 use crate::store::{Activation, Adoption, DbError, Store};
 use crate::template::Template;
 
@@ -46,6 +47,8 @@ use rejection::Rejections;
 pub struct Engine {
     core: Arc<Core>,
     committer: Committer,
+    /// Where callbacks have a short way into the store.
+    intake: Option<Intake>,
     rejections: Rejections,
 }
 
@@ -101,7 +104,8 @@ pub enum GraphError {
 }
 
 impl Engine {
-    /// Starts the engine on a store: keeps the template's versions, refuses changed ones, starts the committer.
+    /// Starts the engine on a store: keeps the template's versions, refuses changed ones, starts what writes. The task that is
+    /// answered fails if any of that dies.
     pub async fn start(
         store: Store,
         template: Arc<Template>,
@@ -131,10 +135,15 @@ impl Engine {
         }
         follow(&store, &template).await?;
         store.learn_all().await?;
+        let mut writing = JoinSet::new();
+        // SQLite has one writer, and a message of the in-process transport is one more row: there the committer does all.
+        let intake = (store.db().is_shared() && !outside.local).then(|| Intake::start(&store, &after, &mut writing));
         let (committer, task) = Committer::start(store.clone(), after);
+        writing.spawn(async { task.await.expect("the committer lives") });
         let rejections = Rejections::start(store.clone());
         Ok((
             Self {
+                intake,
                 rejections,
                 core: Arc::new(Core {
                     store,
@@ -143,7 +152,9 @@ impl Engine {
                 }),
                 committer,
             },
-            task,
+            tokio::spawn(async {
+                writing.join_all().await;
+            }),
         ))
     }
 

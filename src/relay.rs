@@ -22,8 +22,10 @@ use crate::store::record::Effect;
 
 /// Commits whose effects wait to be published, at most; beyond that the relay finds them in the table.
 const COMMITS: usize = 1024;
-/// Commits whose effects are published at the same time.
+/// How many lots of effects are published at the same time.
 const AT_ONCE: usize = 4;
+/// How many effects make a lot that takes no further commit along.
+const TOGETHER: usize = 256;
 /// How often the leader looks at what is due.
 const TICK: Duration = Duration::from_millis(250);
 /// How long after a look the next one is at the earliest: under load nearly every commit rings, and one look serves them all.
@@ -108,7 +110,7 @@ impl Relay {
                 () = stop.cancelled() => None,
             };
             // At the end what is committed already is still published; what cannot be is found by whoever leads then.
-            let Some(effects) = effects.or_else(|| committing.try_recv().ok()) else {
+            let Some(mut effects) = effects.or_else(|| committing.try_recv().ok()) else {
                 break;
             };
             let slot = slots
@@ -116,6 +118,12 @@ impl Relay {
                 .acquire_owned()
                 .await
                 .expect("the semaphore is never closed");
+            // What was committed meanwhile goes along: its confirms are recorded by the same statement.
+            while effects.len() < TOGETHER
+                && let Ok(more) = committing.try_recv()
+            {
+                effects.extend(more);
+            }
             let relay = self.clone();
             tracker.spawn(async move {
                 relay.publish(effects).await;

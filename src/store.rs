@@ -14,6 +14,7 @@ mod due;
 mod flush;
 mod graphs;
 pub mod handover;
+pub mod intake;
 mod leader;
 mod messages;
 mod migrate;

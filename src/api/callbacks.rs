@@ -1,5 +1,7 @@
 //! What partners told: listed by what it was, looked at without what it says of people, applied again.
 
+pub(super) mod replays;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};

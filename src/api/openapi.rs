@@ -88,6 +88,8 @@ answers! {
     CaseConflict(CaseConflictBody) = 409;
     /// The callback is under way, or waits for its turn.
     CallbackWaits(ProblemBody) = 409;
+    /// Other callbacks fit than were counted.
+    CallbacksChanged(ProblemBody) = 409;
     /// The endpoint is told nothing while it is disabled.
     Disabled(ProblemBody) = 409;
     /// The order is at another revision.
@@ -121,6 +123,7 @@ answers! {
         callbacks::list_callbacks,
         callbacks::show_callback,
         callbacks::replay_callback,
+        callbacks::replays::replay_callbacks,
         cases::list_cases,
         cases::claim_case,
         cases::close_case,

@@ -60,6 +60,7 @@ codes! {
     GuardNotMet = CONFLICT "guard-not-met" "What the event asks of the order does not hold";
     ForOperator = CONFLICT "for-operator" "An operator decides what this event means here";
     CallbackWaits = CONFLICT "callback-waits" "The callback is under way";
+    CallbacksChanged = CONFLICT "callbacks-changed" "Other callbacks fit than were counted";
     EndpointDisabled = CONFLICT "endpoint-disabled" "The endpoint is disabled";
     CaseTaken = CONFLICT "case-taken" "Somebody else has this case";
     BookingNotLost = CONFLICT "booking-not-lost" "No booking of this case is lost";

@@ -66,17 +66,6 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    fn is_empty(&self) -> bool {
-        let Self {
-            disposition,
-            partner,
-            event_id,
-            order,
-            since,
-        } = self;
-        disposition.is_none() && partner.is_none() && event_id.is_none() && order.is_none() && since.is_none()
-    }
-
     fn filter(&self, limit: i64) -> CallbackFilter {
         CallbackFilter {
             disposition: self.disposition,

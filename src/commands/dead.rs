@@ -39,6 +39,9 @@ pub enum DeadCommand {
     },
     /// Sends messages again: to the queue that they came from, as they came.
     ///
+    /// A partner's callback was set aside because its id had been used for another content: it is applied, as another attempt at the
+    /// callback that has the id. Look at both first (`waybill callbacks list --event-id`): the graph decides what it still moves.
+    ///
     /// Only the user id is left out, because the broker takes no other user's. A message that is still not understood is set
     /// aside again, as a new one.
     #[command(

@@ -11,7 +11,7 @@ use waybill_tasks::orders::Booking;
 use super::core::Core;
 use super::{Engine, EngineError};
 use crate::store::committer::Command;
-use crate::store::record::{Case, EffectState};
+use crate::store::record::{Case, Effect, EffectState};
 use crate::store::{Needs, Unit, effect_id};
 
 /// The effect that books.
@@ -153,9 +153,7 @@ impl Settle {
         if let Some(noted) = noted.filter(|_| live) {
             let name = "reconcile_partner";
             let at = Some((self.order, noted.revision.0));
-            let effect = self
-                .core
-                .new_effect(unit, effect_id(self.order, noted.revision.0, name), at, name);
+            let effect = Effect::requested(effect_id(self.order, noted.revision.0, name), at, name, unit.now);
             self.core.request(unit, effect);
         }
     }
@@ -231,7 +229,7 @@ impl Core {
         let noted = self.note(unit, order, event)?;
         if cancelled {
             let at = Some((order, noted.revision.0));
-            let effect = self.new_effect(unit, effect_id(order, noted.revision.0, CANCEL), at, CANCEL);
+            let effect = Effect::requested(effect_id(order, noted.revision.0, CANCEL), at, CANCEL, unit.now);
             self.request(unit, effect);
         }
         Some(noted)

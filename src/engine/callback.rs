@@ -17,7 +17,8 @@ use super::message;
 use super::silence::was_asked_for;
 use super::{Engine, EngineError};
 use crate::crash::{self, Point};
-use crate::store::committer::Command;
+use crate::store::committer::{Command, CommitError};
+use crate::store::intake::Offered;
 use crate::store::record::{Callback, CallbackState, Dead, EffectState, Record};
 use crate::store::{Needs, Unit};
 
@@ -29,19 +30,28 @@ const MATCH_AGAIN: TimeDelta = TimeDelta::seconds(15);
 #[async_trait]
 impl Inbox for Engine {
     async fn store(&self, received: Received) -> Result<Stored, Unavailable> {
-        let command = Take {
-            core: self.core.clone(),
-            received,
-            id: Uuid::now_v7(),
-        };
         crash::pass(Point::BeforeStore);
-        let stored = self.committer.submit(command).await;
+        let stored = self.take(received).await;
         crash::pass(Point::BeforeAnswer);
         stored.map_err(|error| Unavailable(error.to_string()))
     }
 
     fn reject(&self, unbelieved: Unbelieved) {
         self.rejections.take(unbelieved);
+    }
+}
+
+impl Engine {
+    async fn take(&self, received: Received) -> Result<Stored, CommitError> {
+        let core = self.core.clone();
+        let id = Uuid::now_v7();
+        let take = Take { core, received, id };
+        if let Some(intake) = &self.intake
+            && intake.offer(take.callback()).await? == Offered::Taken
+        {
+            return Ok(Stored::New);
+        }
+        self.committer.submit(take).await
     }
 }
 
@@ -52,6 +62,32 @@ struct Take {
 }
 
 impl Take {
+    /// The callback as it is kept if it is new; its instant is set by who writes it.
+    fn callback(&self) -> Callback {
+        let received = &self.received;
+        Callback {
+            callback_id: self.id,
+            partner: received.partner.clone(),
+            event_id: received.event_id.clone(),
+            key_id: received.key_id.clone(),
+            signed_at: received.signed_at,
+            received_at: self.core.store.estimated_now(),
+            headers: json!(received.headers),
+            body: self.core.store.seal_callback(self.id, &received.body),
+            sha256: received.sha256.to_vec(),
+            state: CallbackState::Received,
+            detail: None,
+            order_id: None,
+            parked_until: None,
+            settled_at: None,
+            parked_at: None,
+            repeats: 0,
+            repeated_at: None,
+            replay_of: None,
+            replayed_by: None,
+        }
+    }
+
     fn key(&self) -> (String, String) {
         (self.received.partner.clone(), self.received.event_id.clone())
     }
@@ -65,6 +101,8 @@ impl Take {
             routing_key: received.partner.clone(),
             properties: Properties {
                 message_id: Some(received.event_id.clone()),
+                // By which key it was believed, for who applies it nevertheless.
+                app_id: Some(received.key_id.clone()),
                 ..Properties::default()
             },
             headers: received.headers.iter().map(header).collect(),
@@ -96,7 +134,6 @@ impl Command for Take {
 
     fn needs(&self) -> Needs {
         Needs {
-            callback_keys: BTreeSet::from([self.key()]),
             inbox: vec![(
                 "callback",
                 format!("{} {}", self.received.partner, self.received.event_id),
@@ -125,28 +162,7 @@ impl Command for Take {
             outcome: "stored".to_owned(),
             payload_hash: received.sha256.to_vec(),
         });
-        let callback = Callback {
-            callback_id: self.id,
-            partner: received.partner.clone(),
-            event_id: received.event_id.clone(),
-            key_id: received.key_id.clone(),
-            signed_at: received.signed_at,
-            received_at: unit.now,
-            headers: json!(received.headers),
-            body: self.core.store.seal_callback(self.id, &received.body),
-            sha256: received.sha256.to_vec(),
-            state: CallbackState::Received,
-            detail: None,
-            order_id: None,
-            parked_until: None,
-            settled_at: None,
-            parked_at: None,
-            repeats: 0,
-            repeated_at: None,
-            replay_of: None,
-            replayed_by: None,
-        };
-        self.core.take_callback(unit, callback);
+        self.core.take_callback(unit, self.callback());
         Stored::New
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use uuid::Uuid;
 use waybill_domain::{
     Change, Event, EventName, Fields, Graph, GraphVersion, Instance, MachineName, OrderId, Refusal, Transition,
 };
@@ -184,7 +183,7 @@ impl Core {
         let (id, sequence) = (transition.order_id, transition.revision.0);
         let loaded = unit.orders.get(&id)?;
         let name = message::PUBLISH_EVENT;
-        let mut effect = self.new_effect(unit, effect_id(id, sequence, name), Some((id, sequence)), name);
+        let mut effect = Effect::requested(effect_id(id, sequence, name), Some((id, sequence)), name, unit.now);
         effect.ordinal = ordinal;
         effect.payload = Some(message::payload(
             transition,
@@ -216,30 +215,7 @@ impl Core {
     pub(super) fn take_callback(&self, unit: &mut Unit, callback: Callback) {
         let id = callback.callback_id;
         unit.writes.callbacks.push(callback);
-        let mut effect = self.new_effect(unit, id, None, "apply_partner_callback");
-        effect.subject = Some(id);
-        self.request(unit, effect);
-    }
-
-    /// An effect beside those of the graph: of a callback, or an inverse of something that came too late.
-    pub(super) fn new_effect(&self, unit: &Unit, id: Uuid, order: Option<(OrderId, i64)>, name: &str) -> Effect {
-        Effect {
-            effect_id: id,
-            order_id: order.map(|(id, _)| id),
-            sequence: order.map_or(0, |(_, sequence)| sequence),
-            ordinal: 0,
-            name: name.to_owned(),
-            subject: None,
-            payload: None,
-            state: EffectState::Requested,
-            attempts: 0,
-            due_at: unit.now,
-            published_at: None,
-            lease_until: None,
-            finished_at: None,
-            cause: None,
-            created_at: unit.now,
-        }
+        self.request(unit, Effect::of_callback(id, unit.now));
     }
 
     /// Brings an instance of a machine into being; a delivery order with its record. None where the machine has no version to be born

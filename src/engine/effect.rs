@@ -156,7 +156,7 @@ impl Command for Reconcile {
         {
             return Some(open.effect_id);
         }
-        let mut effect = self.core.new_effect(unit, id, Some((self.order, sequence)), NAME);
+        let mut effect = Effect::requested(id, Some((self.order, sequence)), NAME, unit.now);
         if self.published {
             effect.state = EffectState::Sent;
             effect.published_at = Some(unit.now);

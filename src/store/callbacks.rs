@@ -122,6 +122,17 @@ pub struct CallbackFilter {
     pub limit: i64,
 }
 
+impl CallbackFilter {
+    /// Whether it says anything of what a callback is.
+    pub fn is_narrowed(&self) -> bool {
+        self.disposition.is_some()
+            || self.partner.is_some()
+            || self.event_id.is_some()
+            || self.order_id.is_some()
+            || self.received_after.is_some()
+    }
+}
+
 /// A callback, without what it said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is a column of callbacks or rejected_callbacks")]

@@ -202,6 +202,16 @@ impl Row {
     }
 }
 
+/// What a transaction looks for it names by keys. PostgreSQL keeps the plan of a prepared statement, and one that was made
+/// while a table was short reads the whole table at every commit when it is long, until statistics are taken again.
+const BY_INDEX: [(&str, &str); 4] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    // What is switched off counts as endlessly dear, and what is dear would be compiled first.
+    ("jit", "off"),
+];
+
 /// The database behind a URL: a pool for the writer and one for readers.
 #[derive(Debug, Clone)]
 pub enum Db {
@@ -241,7 +251,7 @@ impl Db {
                 .max_connections(max)
                 .acquire_timeout(Duration::from_secs(5))
         };
-        let writer = pool(4).connect_with(options(url)?).await?;
+        let writer = pool(4).connect_with(options(url)?.options(BY_INDEX)).await?;
         let reader = pool(8).connect_lazy_with(options(url)?);
         let replica = read_url
             .map(|url| options(url).map(|options| pool(8).connect_lazy_with(options)))
@@ -333,6 +343,16 @@ impl Db {
         Ok(self.rows(sql, values).await?.into_iter().next())
     }
 
+    /// Runs one statement that writes, as a transaction of its own, with the columns of these rows as arrays; answers rows.
+    /// PostgreSQL alone has arrays.
+    pub(in crate::store) async fn write_by_columns(&self, sql: &str, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, DbError> {
+        let Self::Postgres { writer, .. } = self else {
+            return Err(no_arrays());
+        };
+        let rows = arrays::bind(sql, rows)?.fetch_all(writer).await?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
     /// The database's clock.
     pub async fn clock(&self) -> Result<DateTime<Utc>, DbError> {
         match self {
@@ -377,6 +397,10 @@ impl Db {
             }
         }
     }
+}
+
+fn no_arrays() -> DbError {
+    DbError::Failed(sqlx::Error::Encode("SQLite has no arrays".into()))
 }
 
 #[derive(Debug)]
@@ -428,7 +452,7 @@ impl Tx {
                 let rows = arrays::bind(sql, rows)?.fetch_all(&mut **connection).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
-            Connection::Sqlite(_) => Err(DbError::Failed(sqlx::Error::Encode("SQLite has no arrays".into()))),
+            Connection::Sqlite(_) => Err(no_arrays()),
         }
     }
 

@@ -161,24 +161,6 @@ pub(super) async fn effects(
     })
 }
 
-pub(super) async fn callback_ids(
-    tx: &mut Tx,
-    keys: BTreeSet<(String, String)>,
-) -> Result<HashMap<(String, String), Uuid>, DbError> {
-    let rows = sql::with_values(
-        tx,
-        "SELECT c.partner, c.event_id, c.callback_id FROM callbacks c JOIN",
-        keys.into_iter()
-            .map(|(partner, id)| vec![partner.into(), id.into()])
-            .collect(),
-        "AS v ON c.partner = v.column1 AND c.event_id = v.column2",
-    )
-    .await?;
-    collect(rows, |row| {
-        Ok(((row.text("partner")?, row.text("event_id")?), row.uuid("callback_id")?))
-    })
-}
-
 pub(super) async fn callbacks(
     tx: &mut Tx,
     ids: BTreeSet<Uuid>,

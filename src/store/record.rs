@@ -200,6 +200,40 @@ pub struct Effect {
     pub created_at: DateTime<Utc>,
 }
 
+/// The effect that applies a stored callback.
+pub(super) const APPLY_CALLBACK: &str = "apply_partner_callback";
+
+impl Effect {
+    /// An effect that is asked for now: by that transition of that order, if by any.
+    pub(crate) fn requested(id: Uuid, by: Option<(OrderId, i64)>, name: &str, now: DateTime<Utc>) -> Self {
+        Self {
+            effect_id: id,
+            order_id: by.map(|(id, _)| id),
+            sequence: by.map_or(0, |(_, sequence)| sequence),
+            ordinal: 0,
+            name: name.to_owned(),
+            subject: None,
+            payload: None,
+            state: EffectState::Requested,
+            attempts: 0,
+            due_at: now,
+            published_at: None,
+            lease_until: None,
+            finished_at: None,
+            cause: None,
+            created_at: now,
+        }
+    }
+
+    /// What a stored callback asks for: its task, which has its id.
+    pub(crate) fn of_callback(id: Uuid, now: DateTime<Utc>) -> Self {
+        Self {
+            subject: Some(id),
+            ..Self::requested(id, None, APPLY_CALLBACK, now)
+        }
+    }
+}
+
 /// How far an effect has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EffectState {

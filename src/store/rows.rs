@@ -59,7 +59,7 @@ macro_rules! instances {
             d.partner_order_number, d.tracking_url, d.failure_reason, d.failed, d.outcome, d.confirmed_by, d.locale, d.items, d.pickup,
             d.dropoff, d.live, COALESCE(d.outcome, i.outcome) AS ended,
             x.sequence AS deadline_sequence, x.event AS deadline_event, x.due_at AS deadline_at,
-            EXISTS (SELECT 1 FROM effects e WHERE e.order_id = i.id AND e.state = 'requested' AND e.published_at IS NULL) AS waiting
+            EXISTS (SELECT 1 FROM effects e WHERE e.order_id = i.id AND COALESCE(e.state, '') = 'requested' AND e.published_at IS NULL) AS waiting
             FROM instances i ",
             $join,
             " delivery_orders d ON d.order_id = i.id LEFT JOIN deadlines x ON x.order_id = i.id"

@@ -36,8 +36,6 @@ pub struct Needs {
     pub effects_of: BTreeSet<OrderId>,
     /// Callbacks by id.
     pub callbacks: BTreeSet<Uuid>,
-    /// Callbacks by partner and event id.
-    pub callback_keys: BTreeSet<(String, String)>,
     /// Tokens by hash.
     pub tokens: BTreeSet<Vec<u8>>,
     /// Cases by id.
@@ -72,11 +70,6 @@ impl Needs {
                 .chain(&self.cases)
                 .map(|id| format!("u{id}")),
         );
-        all.extend(
-            self.callback_keys
-                .iter()
-                .map(|(partner, id)| format!("c{partner}|{id}")),
-        );
         all.extend(self.numbers.iter().map(|number| format!("n{number}")));
         all.extend(self.tokens.iter().chain(&self.digests).map(hex::encode));
         all.extend(self.claim.iter().map(|(queue, _)| format!("q{queue}")));
@@ -95,7 +88,6 @@ impl Needs {
         self.effects.extend(other.effects);
         self.effects_of.extend(other.effects_of);
         self.callbacks.extend(other.callbacks);
-        self.callback_keys.extend(other.callback_keys);
         self.tokens.extend(other.tokens);
         self.cases.extend(other.cases);
         self.numbers.extend(other.numbers);
@@ -120,8 +112,6 @@ pub struct Unit {
     pub effects: HashMap<Uuid, Effect>,
     /// The needed callbacks that exist.
     pub callbacks: HashMap<Uuid, Callback>,
-    /// Ids of the callbacks with the needed keys.
-    pub callback_ids: HashMap<(String, String), Uuid>,
     /// The needed tokens that exist.
     pub tokens: HashMap<Vec<u8>, Token>,
     /// The needed cases that exist.
@@ -209,7 +199,6 @@ impl Unit {
             payments: read::payments(tx, needs.payments, lock).await?,
             orders: read::orders(tx, needs.orders, lock).await?,
             effects: read::effects(tx, needs.effects, needs.effects_of, lock).await?,
-            callback_ids: read::callback_ids(tx, needs.callback_keys).await?,
             callbacks: read::callbacks(tx, needs.callbacks, lock).await?,
             tokens: read::tokens(tx, needs.tokens, lock).await?,
             cases: read::cases(tx, needs.cases, lock).await?,

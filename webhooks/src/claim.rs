@@ -99,11 +99,12 @@ impl<'a> Claim<'a> {
     }
 
     fn is_signed_for(&self, public: &[u8; 32]) -> bool {
-        if self.ed25519.is_empty() {
-            return false;
-        }
         let signed = self.signed.concat();
         let key = UnparsedPublicKey::new(&ED25519, public);
+        // As above: this is the longest work of all.
+        if self.ed25519.is_empty() {
+            std::hint::black_box(key.verify(&signed, &[0; 64]).is_ok());
+        }
         self.ed25519
             .iter()
             .fold(false, |found, signature| key.verify(&signed, signature).is_ok() | found)

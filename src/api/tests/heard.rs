@@ -166,6 +166,49 @@ on_both! {
         assert_eq!(list(&world, "").await.len(), 1);
     }
 
+    async fn many_are_counted_first_and_applied_only_while_as_many_fit(world: World) {
+        let order = world.order("o-1").await;
+        let odd = told("delivery.teleported", json!({"reference": order}));
+        tell(&world, "odd-1", &odd).await;
+        tell(&world, "odd-2", &odd).await;
+        tell(&world, "ahead", &told("delivery.delivered", json!({"reference": order}))).await;
+        let ask = async |body: Json| world.operator_posts("ada", "/v1/callbacks/replays", Some(body)).await;
+
+        let counted = ask(json!({"partner": "swift"})).await.json();
+        let nothing = list(&world, "").await.len();
+        tell(&world, "odd-3", &odd).await;
+        let changed = ask(json!({"partner": "swift", "count": 2})).await;
+        let applied = ask(json!({"disposition": "unmapped", "count": 3})).await.json();
+
+        let by = json!([{"partner": "swift", "disposition": "unmapped", "count": 2}]);
+        assert_eq!(counted, json!({"count": 2, "by": by, "replays": []}), "what waits for its turn needs no help");
+        assert_eq!(nothing, 3, "counting applies nothing");
+        assert_eq!((changed.status, changed.code().as_str()), (StatusCode::CONFLICT, "callbacks-changed"));
+        assert_eq!(changed.json()["count"], 3);
+        let attempts = applied["replays"].as_array().unwrap();
+        assert_eq!(attempts.len(), 3);
+        for attempt in attempts {
+            let path = format!("/v1/callbacks/{}", attempt["callback_id"].as_str().unwrap());
+            let shown = world.operator_gets(&path).await.json();
+            assert_eq!((&shown["replay_of"], &shown["replayed_by"]), (&attempt["replay_of"], &json!("ada")));
+        }
+        assert_eq!(ask(json!({"disposition": "unmapped"})).await.json()["count"], 3, "attempts are tried by their originals");
+        for (choice, field) in [
+            (json!({}), "disposition"),
+            (json!({"disposition": "rejected"}), "disposition"),
+            (json!({"disposition": "odd"}), "disposition"),
+        ] {
+            let refused = ask(choice).await;
+            assert_eq!((refused.code().as_str(), &refused.json()["field"]), ("bad-field", &json!(field)));
+        }
+        let customer = world.token(Role::Customer, "cus-1");
+        let request = Request::post("/v1/callbacks/replays")
+            .header("authorization", format!("Bearer {customer}"))
+            .header("content-type", "application/json");
+        let forbidden = world.send(request, Body::from(r#"{"partner":"swift"}"#)).await;
+        assert_eq!(forbidden.status, StatusCode::FORBIDDEN);
+    }
+
     async fn a_pin_in_a_payload_is_on_no_page(world: World) {
         let order = world.order("o-1").await;
         let status = json!({

@@ -1,17 +1,16 @@
 //! Applies again what partners told.
 
-use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::io::Write;
 
 use clap::Args;
 use uuid::Uuid;
 
 use super::{Choice, unknown};
 use crate::commands::failure::{BAD, DONE};
-use crate::commands::{Failure, outbound};
+use crate::commands::{Failure, confirm, outbound};
 use crate::config::Settings;
 use crate::engine::Engine;
-use crate::engine::replay::Replayed;
+use crate::engine::replay::{Replayed, tally};
 use crate::store::{Disposition, Heard};
 
 /// Who asks, where it is the command line.
@@ -37,7 +36,8 @@ pub struct ReplayOptions {
 }
 
 pub(super) async fn run(settings: &Settings, options: &ReplayOptions, out: &mut dyn Write) -> Result<u8, Failure> {
-    if options.ids.is_empty() && options.choice.is_empty() {
+    let filter = options.choice.filter(options.limit);
+    if options.ids.is_empty() && !filter.is_narrowed() {
         return Err(Failure::usage(
             "say which: ids, or at least one of --disposition, --partner, --event-id, --order, --since",
         ));
@@ -48,13 +48,9 @@ pub(super) async fn run(settings: &Settings, options: &ReplayOptions, out: &mut 
         ));
     }
     let engine = outbound::engine(settings).await?;
-    let mut chosen = find(&engine, options).await?;
-    if options.ids.is_empty() {
-        // Attempts are tried by their originals.
-        chosen.retain(|heard| heard.replay_of.is_none());
-    }
-    for line in count(&chosen) {
-        writeln!(out, "{line}")?;
+    let chosen = find(&engine, options).await?;
+    for ((partner, disposition), count) in tally(&chosen) {
+        writeln!(out, "{count:>6}  of {partner}, {disposition}")?;
     }
     if chosen.is_empty() {
         writeln!(out, "no callback fits")?;
@@ -63,7 +59,7 @@ pub(super) async fn run(settings: &Settings, options: &ReplayOptions, out: &mut 
     if options.dry_run {
         return Ok(DONE);
     }
-    if !options.yes && !confirm(chosen.len())? {
+    if !options.yes && !confirm(chosen.len(), "callbacks", "applied")? {
         writeln!(out, "nothing was applied again")?;
         return Ok(DONE);
     }
@@ -85,7 +81,7 @@ pub(super) async fn run(settings: &Settings, options: &ReplayOptions, out: &mut 
 async fn find(engine: &Engine, options: &ReplayOptions) -> Result<Vec<Heard>, Failure> {
     let store = engine.store();
     if options.ids.is_empty() {
-        return Ok(store.heard(&options.choice.filter(options.limit)).await?);
+        return Ok(engine.replayable(options.choice.filter(options.limit)).await?);
     }
     let mut found: Vec<Heard> = Vec::new();
     for id in &options.ids {
@@ -95,25 +91,4 @@ async fn find(engine: &Engine, options: &ReplayOptions) -> Result<Vec<Heard>, Fa
         }
     }
     Ok(found)
-}
-
-fn count(chosen: &[Heard]) -> Vec<String> {
-    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for heard in chosen {
-        *counts.entry((&heard.partner, heard.disposition.as_str())).or_default() += 1;
-    }
-    let line = |((partner, disposition), count)| format!("{count:>6}  of {partner}, {disposition}");
-    counts.into_iter().map(line).collect()
-}
-
-fn confirm(count: usize) -> Result<bool, Failure> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Failure::usage(format!(
-            "{count} callbacks would be applied again: say --yes to do it"
-        )));
-    }
-    eprint!("Apply {count} again? [y/N] ");
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

@@ -1,7 +1,7 @@
 //! Sends again what was set aside.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::io::Write;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
@@ -12,11 +12,17 @@ use waybill_tasks::celery::message::{Message, Properties};
 use super::show::unknown;
 use crate::commands::failure::{BAD, DONE, chain};
 use crate::commands::outbound::{self, Outbound};
-use crate::commands::{Failure, instant, span};
+use crate::commands::{Failure, confirm, instant, span};
 use crate::config::{Broker, Settings};
+use crate::engine::replay::Replayed;
 use crate::engine::{Engine, unpack};
 use crate::store::DeadFilter;
 use crate::store::record::Dead;
+
+/// Where partners' callbacks come from, which no queue takes.
+const CALLBACK: &str = "webhook";
+/// Who asks, where it is the command line.
+const BY: &str = "waybill dead";
 
 /// What to send again.
 #[derive(Debug, Args)]
@@ -84,26 +90,50 @@ pub(super) async fn run(settings: &Settings, options: &ReplayOptions, out: &mut 
         writeln!(out, "nothing to send again")?;
         return Ok(if refused == 0 { DONE } else { BAD });
     }
-    if !options.yes && !confirm(&chosen)? {
+    if !options.yes {
+        announce(&chosen);
+    }
+    if !options.yes && !confirm(chosen.len(), "messages", "sent")? {
         writeln!(out, "nothing was sent")?;
         return Ok(DONE);
     }
+    let (callbacks, messages): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|dead| dead.source == CALLBACK);
+    let total = callbacks.len() + messages.len();
+    let mut sent = 0_usize;
+    for dead in &callbacks {
+        match engine.replay_conflict(dead, BY).await? {
+            Replayed::As(attempt) => {
+                sent += 1;
+                writeln!(out, "{} is applied as {attempt}", dead.id)?;
+            }
+            Replayed::Waits(_) | Replayed::Unknown => {
+                eprintln!("waybill: {} stays: the callback that has its id is gone", dead.id);
+            }
+        }
+    }
+    if !messages.is_empty() {
+        sent += send(settings, &engine, messages).await?;
+    }
+    writeln!(out, "sent {sent} of {} again", total + refused)?;
+    Ok(if sent == total && refused == 0 { DONE } else { BAD })
+}
+
+/// To the queues that they came from; answers how many were sent.
+async fn send(settings: &Settings, engine: &Engine, messages: Vec<Dead>) -> Result<usize, Failure> {
     let outbound = match &settings.broker {
         Broker::Local => Outbound::local(engine.clone()),
         Broker::Amqp(url) => Outbound::amqp(settings, url, "dead replay").await?,
     };
-    let mut sent = 0_usize;
-    let total = chosen.len();
-    for dead in chosen {
+    let mut sent = 0;
+    for dead in messages {
         let id = dead.id;
-        match replay(&engine, &outbound, dead).await {
+        match replay(engine, &outbound, dead).await {
             Ok(()) => sent += 1,
             Err(failure) => eprintln!("waybill: {id} stays: {failure}"),
         }
     }
     outbound.close().await;
-    writeln!(out, "sent {sent} of {} again", total + refused)?;
-    Ok(if sent == total && refused == 0 { DONE } else { BAD })
+    Ok(sent)
 }
 
 async fn find(engine: &Engine, options: &ReplayOptions) -> Result<Vec<Dead>, Failure> {
@@ -139,10 +169,6 @@ async fn find(engine: &Engine, options: &ReplayOptions) -> Result<Vec<Dead>, Fai
 fn refuse(dead: &Dead, settings: &Settings, again: bool) -> Option<String> {
     let local = matches!(settings.broker, Broker::Local);
     match (dead.source.as_str(), dead.replayed_at) {
-        ("webhook", _) => Some(
-            "it is a partner's callback, which no queue takes; ask the partner to send it again, or report its event"
-                .to_owned(),
-        ),
         ("amqp", _) if local => Some("it came over RabbitMQ: set WAYBILL_BROKER_URL".to_owned()),
         ("local", _) if !local => {
             Some("it came over the in-process transport: set WAYBILL_BROKER_URL to local:".to_owned())
@@ -155,7 +181,8 @@ fn refuse(dead: &Dead, settings: &Settings, again: bool) -> Option<String> {
     }
 }
 
-fn confirm(chosen: &[Dead]) -> Result<bool, Failure> {
+/// Tells what would be sent where.
+fn announce(chosen: &[Dead]) {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for dead in chosen {
         *counts.entry((&dead.queue, &dead.reason)).or_default() += 1;
@@ -163,16 +190,6 @@ fn confirm(chosen: &[Dead]) -> Result<bool, Failure> {
     for ((queue, reason), count) in counts {
         eprintln!("{count:>6}  to {queue}, set aside for {reason}");
     }
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Failure::usage(format!(
-            "{} messages would be sent again: say --yes to do it",
-            chosen.len()
-        )));
-    }
-    eprint!("Send {} again? [y/N] ", chosen.len());
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Sent first, marked then: a crash between the two sends twice, and what is told twice is told once.

@@ -86,6 +86,7 @@ pub(super) async fn flush_effects(
     sent.dedup();
     // What carries a payload is handed over to others: it is done when the broker has it.
     // A worker may have ended it, or asked for it again, before we learnt of the confirm: then it stays as the worker left it.
+    // COALESCE keeps the index of what is requested out of it: that is short when the statement is planned, and may be long.
     let sent = sent
         .into_iter()
         .map(|(id, due_at)| vec![id.into(), now.into(), due_at.into()])
@@ -94,7 +95,7 @@ pub(super) async fn flush_effects(
         tx,
         "UPDATE effects SET state = CASE WHEN effects.payload IS NULL THEN 'sent' ELSE 'done' END, published_at = COALESCE(effects.published_at, v.column2) FROM",
         sent,
-        "AS v WHERE effects.effect_id = v.column1 AND effects.due_at = v.column3 AND effects.state = 'requested'",
+        "AS v WHERE effects.effect_id = v.column1 AND effects.due_at = v.column3 AND COALESCE(effects.state, '') = 'requested'",
     )
     .await?;
 
@@ -106,7 +107,7 @@ pub(super) async fn flush_effects(
         tx,
         "UPDATE effects SET due_at = v.column2 FROM",
         unparked,
-        "AS v WHERE effects.order_id = v.column1 AND effects.name = 'apply_partner_callback' AND effects.state = 'requested'",
+        "AS v WHERE effects.order_id = v.column1 AND effects.name = 'apply_partner_callback' AND COALESCE(effects.state, '') = 'requested'",
     )
     .await?;
     Ok(())

@@ -98,11 +98,12 @@ pub(super) async fn flush_cases(
         .into_iter()
         .map(|(order, who, note)| vec![order.0.into(), who.into(), now.into(), note.into()])
         .collect();
+    // COALESCE keeps the index of open cases out of it, as it does where effects are marked.
     sql::with_values(
         tx,
         "UPDATE operator_cases SET closed_by = v.column2, closed_at = v.column3, note = v.column4 FROM",
         closed,
-        "AS v WHERE operator_cases.order_id = v.column1 AND operator_cases.kind = 'pending' AND operator_cases.closed_at IS NULL",
+        "AS v WHERE operator_cases.order_id = v.column1 AND operator_cases.kind = 'pending' AND COALESCE(operator_cases.closed_by, '') = ''",
     )
     .await?;
     let changed = std::mem::take(&mut writes.changed_cases)

@@ -108,6 +108,13 @@ async fn a_choice_that_an_operator_made_is_not_undone() {
     assert_eq!(near.asked().len() + far.asked().len(), 0);
 }
 
+/// Nobody is left to be asked: each was, once.
+fn assert_refused_by_both(last: &Finish, near: &Scripted, far: &Scripted) {
+    let rejected = matches!(last, Finish::Event(reported) if reported.event == "PARTNER_REJECTED");
+    assert!(rejected, "{last:?}");
+    assert_eq!((near.count(Method::POST), far.count(Method::POST)), (1, 1));
+}
+
 #[tokio::test]
 async fn when_the_first_refuses_the_next_is_asked_and_when_the_last_refuses_it_is_a_rejection() {
     let (world, near, far) = world(vec![refusal()], vec![refusal()]).await;
@@ -118,12 +125,7 @@ async fn when_the_first_refuses_the_next_is_asked_and_when_the_last_refuses_it_i
     }
     world.run().await;
 
-    let last = world.last();
-    assert!(
-        matches!(&last, Finish::Event(reported) if reported.event == "PARTNER_REJECTED"),
-        "{last:?}"
-    );
-    assert_eq!((near.count(Method::POST), far.count(Method::POST)), (1, 1));
+    assert_refused_by_both(&world.last(), &near, &far);
 }
 
 #[tokio::test]
@@ -223,12 +225,7 @@ async fn nobody_is_asked_twice_whoever_the_rules_name_first() {
     assert_eq!(handed_to(&world.last()), Some("near"));
     world.run().await;
 
-    let last = world.last();
-    assert!(
-        matches!(&last, Finish::Event(reported) if reported.event == "PARTNER_REJECTED"),
-        "{last:?}"
-    );
-    assert_eq!((near.count(Method::POST), far.count(Method::POST)), (1, 1));
+    assert_refused_by_both(&world.last(), &near, &far);
 }
 
 #[tokio::test]

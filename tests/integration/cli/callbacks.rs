@@ -225,3 +225,28 @@ fn a_secret_is_replaced_while_we_run_and_the_old_one_is_believed_until_it_is_tak
     assert_eq!(known, expected.map(|(event, key)| (json!(event), json!(key))));
     process.stop();
 }
+
+#[test]
+fn another_content_under_a_known_id_is_applied_when_an_operator_wants_it() {
+    let (place, process) = with_partner();
+    let other = r#"{"type": "delivery.vanished", "data": {"reference": "ord-1"}}"#;
+    assert_eq!(send(&process, "odd-1", SECRET, ODD), 200);
+    let first = settled(&place, "unmapped", 1);
+    assert_eq!(send(&process, "odd-1", SECRET, other), 200);
+    let aside = place.run(&["dead", "list", "--source", "webhook", "--json"]).json();
+    let id = aside[0]["id"].as_str().expect("an id").to_owned();
+
+    let replayed = place.run(&["dead", "replay", &id, "--yes"]).good();
+    let again = place.run(&["dead", "replay", &id, "--yes"]);
+
+    assert!(replayed.ends_with("sent 1 of 1 again\n"), "{replayed}");
+    assert_eq!((again.code, again.err.contains("it was sent again at")), (1, true), "{}", again.err);
+    let both = settled(&place, "unmapped", 2);
+    assert_eq!(
+        (&both[0]["replay_of"], &both[0]["replayed_by"], &both[0]["key_id"]),
+        (&first[0]["callback_id"], &json!("waybill dead"), &json!("k1"))
+    );
+    let shown = place.run(&["callbacks", "show", both[0]["callback_id"].as_str().expect("an id")]).good();
+    assert!(shown.contains("delivery.vanished"), "{shown}");
+    process.stop();
+}

@@ -11,7 +11,7 @@ const AWAY: &str = "postgres://waybill@127.0.0.1:9/waybill";
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// Goes around the program.
-pub(super) async fn alter(place: &Place, sql: &str) {
+async fn alter(place: &Place, sql: &str) {
     let pool = SqlitePool::connect(&format!("sqlite://{}", place.path("waybill.db").display()))
         .await
         .expect("the file opens");

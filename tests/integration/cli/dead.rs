@@ -2,7 +2,6 @@
 
 use serde_json::{Value as Json, json};
 
-use super::database::alter;
 use super::{embedded, malformed, status};
 use crate::support::{Place, eventually};
 
@@ -159,20 +158,4 @@ fn what_came_another_way_is_not_sent_over_this_transport() {
         "{}",
         ran.err
     );
-}
-
-#[tokio::test]
-async fn a_partners_callback_is_not_for_a_queue() {
-    let (place, id, _) = with_one();
-    alter(&place, "UPDATE quarantine SET source = 'webhook', queue = 'far'").await;
-
-    let ran = place.run(&["dead", "replay", &id, "--yes"]);
-
-    assert_eq!((ran.code, ran.out.as_str()), (1, "nothing to send again\n"));
-    assert!(
-        ran.err.contains("a partner's callback, which no queue takes"),
-        "{}",
-        ran.err
-    );
-    assert_eq!(status(&place)["queues"], json!({}));
 }
