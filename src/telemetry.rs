@@ -72,7 +72,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .set_buckets_for_metric(Matcher::Full("commit_batch_size".to_owned()), &BATCHES)?
+        .set_buckets_for_metric(Matcher::Suffix("_batch_size".to_owned()), &BATCHES)?
         .install_recorder();
     // Two that start at once: one installs, both have the handle of that one.
     let handle = match (handle, HANDLE.get()) {

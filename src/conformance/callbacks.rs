@@ -210,6 +210,10 @@ async fn no_commit_on_postgres_reads_more_than_it_names() {
         WHERE relname IN ('callbacks', 'inbox', 'effects')";
     let waiting = "SELECT CAST(SUM(idx_tup_read) AS bigint) AS count FROM pg_stat_user_indexes
         WHERE indexrelname = 'effects_requested'";
-    assert!(fixture.count(whole).await < TOLD * 3, "{} rows were read", fixture.count(whole).await);
+    assert!(
+        fixture.count(whole).await < TOLD * 3,
+        "{} rows were read",
+        fixture.count(whole).await
+    );
     assert_eq!(fixture.count(waiting).await, 0);
 }

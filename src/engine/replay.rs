@@ -63,7 +63,11 @@ impl Engine {
             return Ok(Replayed::Unknown);
         };
         let body = message.bytes();
-        let headers: Vec<_> = message.headers.iter().map(|(name, value)| (name, value.as_text())).collect();
+        let headers: Vec<_> = message
+            .headers
+            .iter()
+            .map(|(name, value)| (name, value.as_text()))
+            .collect();
         let attempt = Callback {
             key_id: message.properties.app_id.unwrap_or_else(|| original.key_id.clone()),
             signed_at: None,
@@ -112,7 +116,9 @@ impl Engine {
 pub fn tally(chosen: &[Heard]) -> BTreeMap<(&str, &'static str), usize> {
     let mut counts = BTreeMap::new();
     for heard in chosen {
-        *counts.entry((heard.partner.as_str(), heard.disposition.as_str())).or_default() += 1;
+        *counts
+            .entry((heard.partner.as_str(), heard.disposition.as_str()))
+            .or_default() += 1;
     }
     counts
 }

@@ -345,7 +345,11 @@ impl Db {
 
     /// Runs one statement that writes, as a transaction of its own, with the columns of these rows as arrays; answers rows.
     /// PostgreSQL alone has arrays.
-    pub(in crate::store) async fn write_by_columns(&self, sql: &str, rows: Vec<Vec<Value>>) -> Result<Vec<Row>, DbError> {
+    pub(in crate::store) async fn write_by_columns(
+        &self,
+        sql: &str,
+        rows: Vec<Vec<Value>>,
+    ) -> Result<Vec<Row>, DbError> {
         let Self::Postgres { writer, .. } = self else {
             return Err(no_arrays());
         };

@@ -61,7 +61,10 @@ impl Intake {
     pub async fn offer(&self, callback: Callback) -> Result<Offered, CommitError> {
         let (reply, answer) = oneshot::channel();
         let offer = Offer { callback, reply };
-        self.offers.send(offer).await.map_err(|_| CommitError::Unavailable(None))?;
+        self.offers
+            .send(offer)
+            .await
+            .map_err(|_| CommitError::Unavailable(None))?;
         answer.await.map_err(|_| CommitError::Unavailable(None))?
     }
 }

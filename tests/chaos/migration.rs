@@ -2,24 +2,9 @@
 
 use std::time::Duration;
 
+use crate::stage::graphs::two_versions;
 use crate::stage::people::physical;
-use crate::stage::{Stage, eventually, repository};
-
-/// The shipped template with a second version, whose partner has a day to collect instead of two.
-fn two_versions() -> String {
-    let shipped = std::fs::read_to_string(repository("cloudformation/delivery-graph.yaml")).expect("the template");
-    let start = shipped.find("  DeliveryGraphV1:\n").expect("version 1");
-    let end = shipped
-        .find("  # Runs the JSON Schema validator")
-        .expect("what follows it");
-    let second = shipped[start..end]
-        .replace("DeliveryGraphV1", "DeliveryGraphV2")
-        .replace("Version: 1}", "Version: 2}")
-        .replace("graph-v1", "graph-v2")
-        .replace("version: 1\n", "version: 2\n")
-        .replace("after: PT48H", "after: PT24H");
-    format!("{}{second}{}", &shipped[..end], &shipped[end..]).replace("live: [1]", "live: [1, 2]")
-}
+use crate::stage::{Stage, eventually};
 
 #[test]
 fn a_migration_killed_in_the_middle_goes_on_from_there_and_no_order_is_lost_or_moved_twice() {

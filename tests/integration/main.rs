@@ -12,3 +12,4 @@ mod real;
 mod stage;
 mod support;
 mod transport;
+mod troubles;

@@ -1,6 +1,7 @@
 //! A stage for one story: services, settings, processes and people of its own, gone when it is dropped.
 
 pub(crate) mod clients;
+pub(crate) mod graphs;
 pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod services;
@@ -85,8 +86,13 @@ impl Stage {
 
     /// On one machine, with a simulated partner that behaves so and whose callbacks are signed with [`CALLBACK_SECRET`].
     pub(crate) fn single(partner: &[&str]) -> Self {
+        Self::single_speaking(STANDARD, partner)
+    }
+
+    /// On one machine, with a simulated partner that speaks as another than we do.
+    pub(crate) fn single_speaking(language: Language, partner: &[&str]) -> Self {
         let mut stage = Self::embedded();
-        stage.employ_partner(STANDARD, partner);
+        stage.employ_partner(language, partner);
         stage
     }
 

@@ -31,11 +31,6 @@ pub(crate) trait Dialect: Sync {
     /// Finds what is signed in a request, and the proof of it. Believes nothing.
     fn claim<'a>(&self, request: &Incoming<'a>) -> Result<Claim<'a>, Rejection>;
 
-    /// Whether [`Dialect::claim`] reads the body.
-    fn reads_bodies(&self) -> bool {
-        false
-    }
-
     /// Which event a verified callback is, where the request itself has no id.
     fn identify(&self, body: &[u8]) -> Option<EventId>;
 
@@ -58,7 +53,7 @@ pub(crate) enum EventId {
 macro_rules! adapters {
     ($($(#[$doc:meta])* $variant:ident = $name:literal by $dialect:expr,)+) => {
         /// The language that a partner speaks; `adapter` in the partners file.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Adapter {
             $($(#[$doc])* $variant,)+
         }
@@ -128,10 +123,6 @@ impl Adapter {
 
     pub(crate) fn claim<'a>(self, request: &Incoming<'a>) -> Result<Claim<'a>, Rejection> {
         self.dialect().claim(request)
-    }
-
-    pub(crate) fn reads_bodies(self) -> bool {
-        self.dialect().reads_bodies()
     }
 
     pub(crate) fn identify(self, body: &[u8]) -> Option<EventId> {

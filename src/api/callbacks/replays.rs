@@ -110,7 +110,11 @@ pub(in crate::api) async fn replay_callbacks(
 async fn apply(app: &App, by: &str, chosen: &[Heard]) -> Result<Vec<ReplayView>, EngineError> {
     let mut attempts = Vec::with_capacity(chosen.len());
     for some in chosen.chunks(AT_ONCE) {
-        let replayed = join_all(some.iter().map(|heard| app.engine.replay_callback(heard.callback_id, by))).await;
+        let replayed = join_all(
+            some.iter()
+                .map(|heard| app.engine.replay_callback(heard.callback_id, by)),
+        )
+        .await;
         for (heard, replayed) in some.iter().zip(replayed) {
             if let Replayed::As(callback_id) = replayed? {
                 let replay_of = heard.callback_id;
@@ -124,9 +128,11 @@ async fn apply(app: &App, by: &str, chosen: &[Heard]) -> Result<Vec<ReplayView>,
 impl ReplayChoice {
     fn filter(self) -> Result<CallbackFilter, Problem> {
         let wrong = |field: &str, detail: String| Problem::new(Code::BadField, detail).with("field", field);
-        let disposition: Option<Disposition> = self.disposition.map(|word| word.parse()).transpose().map_err(|expected| {
-            wrong("disposition", format!("disposition: {expected}"))
-        })?;
+        let disposition: Option<Disposition> = self
+            .disposition
+            .map(|word| word.parse())
+            .transpose()
+            .map_err(|expected| wrong("disposition", format!("disposition: {expected}")))?;
         if disposition == Some(Disposition::Rejected) {
             let detail = "what was rejected is not kept: mend the cause, and the partner sends it again";
             return Err(wrong("disposition", detail.to_owned()));

@@ -240,13 +240,20 @@ fn another_content_under_a_known_id_is_applied_when_an_operator_wants_it() {
     let again = place.run(&["dead", "replay", &id, "--yes"]);
 
     assert!(replayed.ends_with("sent 1 of 1 again\n"), "{replayed}");
-    assert_eq!((again.code, again.err.contains("it was sent again at")), (1, true), "{}", again.err);
+    assert_eq!(
+        (again.code, again.err.contains("it was sent again at")),
+        (1, true),
+        "{}",
+        again.err
+    );
     let both = settled(&place, "unmapped", 2);
     assert_eq!(
         (&both[0]["replay_of"], &both[0]["replayed_by"], &both[0]["key_id"]),
         (&first[0]["callback_id"], &json!("waybill dead"), &json!("k1"))
     );
-    let shown = place.run(&["callbacks", "show", both[0]["callback_id"].as_str().expect("an id")]).good();
+    let shown = place
+        .run(&["callbacks", "show", both[0]["callback_id"].as_str().expect("an id")])
+        .good();
     assert!(shown.contains("delivery.vanished"), "{shown}");
     process.stop();
 }

@@ -75,10 +75,6 @@ impl Dialect for Lalamove {
         })
     }
 
-    fn reads_bodies(&self) -> bool {
-        true
-    }
-
     fn identify(&self, body: &[u8]) -> Option<EventId> {
         let document = Document::read(body).ok()?;
         let order = document.id("data.order.orderId").ok()??;

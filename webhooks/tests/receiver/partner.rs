@@ -143,6 +143,19 @@ impl FakeInbox {
         })
     }
 
+    /// Takes everything, and keeps nothing: for thousands of requests.
+    pub(crate) fn forgetful() -> Arc<dyn Inbox> {
+        struct Forgetful;
+        #[async_trait]
+        impl Inbox for Forgetful {
+            async fn store(&self, _: Callback) -> Result<Stored, Unavailable> {
+                Ok(Stored::New)
+            }
+            fn reject(&self, _: Unbelieved) {}
+        }
+        Arc::new(Forgetful)
+    }
+
     pub(crate) fn only(&self) -> Callback {
         let callbacks = self.callbacks.lock().unwrap();
         assert_eq!(callbacks.len(), 1);

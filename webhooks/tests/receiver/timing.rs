@@ -14,7 +14,7 @@ use waybill_webhooks::Stored;
 use crate::partner::{FakeInbox, NOW, Signed, answer, receiver};
 
 /// How much more often than in half of the pairs one cause may take longer.
-const TELLING: f64 = 0.10;
+pub(crate) const TELLING: f64 = 0.10;
 
 const BODY: &[u8] = br#"{"type":"delivery.delivered","timestamp":"2026-11-20T11:00:00Z","data":{"reference":"r"}}"#;
 
@@ -47,7 +47,7 @@ fn signed() -> Signed {
 }
 
 /// How often an answer of the first took longer than one of the second: 0.5 where nothing can be told.
-fn superiority(first: &[Duration], second: &[Duration]) -> f64 {
+pub(crate) fn superiority(first: &[Duration], second: &[Duration]) -> f64 {
     let mut all: Vec<(Duration, bool)> = first.iter().map(|it| (*it, true)).collect();
     all.extend(second.iter().map(|it| (*it, false)));
     all.sort_unstable_by_key(|(time, _)| *time);
@@ -112,7 +112,7 @@ async fn the_time_of_a_refusal_does_not_tell_its_cause() {
 }
 
 /// Another order each round, the same in each run.
-fn shuffle(order: &mut [usize], round: usize) {
+pub(crate) fn shuffle(order: &mut [usize], round: usize) {
     let mut state = (round as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     for last in (1..order.len()).rev() {
         state ^= state << 13;
