@@ -97,6 +97,9 @@ impl<'a> Claim<'a> {
             mac.update(part);
         }
         let right = mac.finalize().into_bytes();
+        if signatures.is_empty() {
+            std::hint::black_box(right.as_slice().ct_eq(&NOBODYS[..right.len()]));
+        }
         signatures.iter().fold(false, |found, signature| {
             bool::from(right.as_slice().ct_eq(signature)) | found
         })
