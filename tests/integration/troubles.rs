@@ -68,8 +68,8 @@ fn say(stage: &Stage, token: &str, case: &str, booking: Option<&str>) -> (u16, S
 /// The id that the partner gave to what it last booked for an order.
 fn at_the_partners(stage: &Stage, order: &str) -> String {
     let entries = stage.clients.get(&format!("{}/_ledger", stage.partner()), None).body;
-    let entries = entries.as_array().expect("the ledger").iter();
-    let entry = entries.filter(|entry| entry["reference"] == order).next_back();
+    let mut entries = entries.as_array().expect("the ledger").iter();
+    let entry = entries.rfind(|entry| entry["reference"] == order);
     text(&entry.expect("it was booked")["id"])
 }
 
