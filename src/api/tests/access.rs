@@ -22,7 +22,7 @@ const CALLERS: [Option<(Role, &str)>; 5] = [
 ];
 
 /// Each route with the status that each caller gets, in their order.
-const MATRIX: [(&str, &str, [u16; 5]); 38] = [
+const MATRIX: [(&str, &str, [u16; 5]); 39] = [
     ("GET", "/v1/delivery-orders", [401, 403, 403, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}", [401, 200, 404, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}/log", [401, 200, 404, 200, 200]),
@@ -47,6 +47,7 @@ const MATRIX: [(&str, &str, [u16; 5]); 38] = [
     ("GET", "/v1/callbacks", [401, 403, 403, 403, 200]),
     ("GET", "/v1/callbacks/{id}", [401, 403, 403, 403, 200]),
     ("POST", "/v1/callbacks/{id}/replay", [401, 403, 403, 403, 200]),
+    ("POST", "/v1/callbacks/replays", [401, 403, 403, 403, 200]),
     ("GET", "/v1/operator-cases", [401, 403, 403, 403, 200]),
     ("POST", "/v1/operator-cases/{id}/claim", [401, 403, 403, 403, 200]),
     ("POST", "/v1/operator-cases/{id}/close", [401, 403, 403, 403, 200]),
@@ -253,6 +254,7 @@ fn body_of(route: &str) -> (&'static str, &'static str) {
             r#"{"partner_booking_id": null, "note": "not there"}"#,
         ),
         "/v1/operator-cases/{id}/close" => ("application/json", r#"{"note": "found it"}"#),
+        "/v1/callbacks/replays" => ("application/json", r#"{"partner": "swift"}"#),
         "/v1/webhook-endpoints" => ("application/json", r#"{"url": "https://shop.example/"}"#),
         "/v1/webhook-endpoints/{id}/recover" => ("application/json", r#"{"since": "2026-11-20T11:00:00Z"}"#),
         route if route.starts_with("/v1/webhook-") => ("application/json", "{}"),
