@@ -68,14 +68,17 @@ impl<'a> Reader<'a> {
     pub(super) fn read(&self, text: &str) -> Result<Outgoing<'a>, String> {
         let value: Json = serde_json::from_str(text).unwrap_or_default();
         let has = |name: &str| value.get(name).is_some();
-        let (task, check): (_, fn(&Self, &Json) -> Result<(), String>) = match () {
-            () if has("delivery_order_id") && has("event") => (REPORT_TASK, Self::check_report),
-            () if has("machine") && has("instance_id") => (INSTANCE_TASK, |_, value| check_of_machine(value)),
-            () if has("machine") => (CREATION_TASK, |_, value| check_of_machine(value)),
+        let is_of_order = has("delivery_order_id") && has("event");
+        let task = match () {
+            () if is_of_order => REPORT_TASK,
+            () if has("machine") && has("instance_id") => INSTANCE_TASK,
+            () if has("machine") => CREATION_TASK,
             () => return self.payment(text, &value),
         };
-        if !self.unchecked {
-            check(self, &value)?;
+        match self.unchecked {
+            true => {}
+            false if is_of_order => self.check_report(&value)?,
+            false => check_of_machine(&value)?,
         }
         Ok(Outgoing {
             queue: self.queue,
