@@ -126,6 +126,24 @@ on_both! {
         fixture.assert_sound().await;
     }
 
+    async fn a_partner_that_calls_off_what_it_never_confirmed_still_tells_its_booking(fixture: Fixture) {
+        let id = fixture.order("o1").await;
+        let effect = effect_id(id, 1, "book_delivery_partner");
+        fixture.engine.begin(effect).await.unwrap();
+        let handed = Finish::Handed { from: None, to: "uber".to_owned(), cause: "the rules".to_owned() };
+        fixture.engine.finish(effect, handed).await.unwrap();
+        let mut body = told("canceled", "evt_1");
+        body["data"] = json!({"external_id": id, "cancellation_reason": "MERCHANT_CANCEL"});
+
+        let callback = fixture.store_of("uber", "evt_1", &body).await;
+        fixture.engine.apply_callback(callback).await.unwrap();
+
+        let order = fixture.engine.store().order(id).await.unwrap().unwrap();
+        let found = (order.loaded.order.state.as_str(), order.record.partner_booking_id.as_deref());
+        assert_eq!(found, ("PENDING_BY_OPERATOR", Some("del_1")));
+        fixture.assert_sound().await;
+    }
+
     async fn a_callback_under_our_reference_tells_the_booking_whose_answer_got_lost(fixture: Fixture) {
         let id = fixture.order("o1").await;
         let effect = effect_id(id, 1, "book_delivery_partner");

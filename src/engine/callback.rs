@@ -316,10 +316,11 @@ impl Apply {
             self.core.contradict(unit, order_id, event, conflict);
             return Settled(CallbackState::Conflict, Some(conflict.to_owned()));
         }
-        if record.partner_booking_id.is_none() && !report.cancelled {
+        let at_our_request = report.cancelled && is_cancelled(unit, order_id);
+        if record.partner_booking_id.is_none() && !at_our_request {
             self.learn_booking(unit, order_id, report, &event);
         }
-        if report.cancelled && is_cancelled(unit, order_id) {
+        if at_our_request {
             self.core.note(unit, order_id, event);
             return Settled(CallbackState::Noted, Some("cancelled at our request".to_owned()));
         }
