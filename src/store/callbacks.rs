@@ -382,3 +382,33 @@ fn rejected(row: &Row) -> Result<Heard, DbError> {
         sha256: row.opt_bytes("sha256")?,
     })
 }
+
+/// The columns of a callback that nobody told before.
+pub(super) const NEW_CALLBACK: [&str; 10] = [
+    "callback_id",
+    "partner",
+    "event_id",
+    "key_id",
+    "signed_at",
+    "received_at",
+    "headers",
+    "body",
+    "sha256",
+    "state",
+];
+
+/// Its values, in the order of [`NEW_CALLBACK`].
+pub(super) fn new_callback(it: Callback, received_at: DateTime<Utc>) -> Vec<Value> {
+    vec![
+        it.callback_id.into(),
+        it.partner.into(),
+        it.event_id.into(),
+        it.key_id.into(),
+        it.signed_at.into(),
+        received_at.into(),
+        it.headers.into(),
+        it.body.into(),
+        it.sha256.into(),
+        it.state.as_str().into(),
+    ]
+}

@@ -13,6 +13,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::Store;
+use super::callbacks::{NEW_CALLBACK, new_callback};
 use super::committer::{AfterCommit, CommitError, Committed};
 use super::db::{DbError, Value, arrays};
 use super::record::{APPLY_CALLBACK, Callback, Effect};
@@ -118,7 +119,7 @@ enum Failure {
 fn statement(first: &[Value]) -> String {
     format!(
         "WITH kept AS (
-            INSERT INTO callbacks (callback_id, partner, event_id, key_id, signed_at, received_at, headers, body, sha256, state)
+            INSERT INTO callbacks ({})
             {} ON CONFLICT (partner, event_id) DO NOTHING RETURNING callback_id, partner, event_id, sha256, received_at
         ), told AS (
             INSERT INTO inbox (source, key, outcome, payload_hash, received_at)
@@ -127,6 +128,7 @@ fn statement(first: &[Value]) -> String {
             INSERT INTO effects (effect_id, sequence, ordinal, name, subject, state, attempts, due_at, created_at)
             SELECT callback_id, 0, 0, '{APPLY_CALLBACK}', callback_id, 'requested', 0, received_at, received_at FROM kept
         ) SELECT callback_id FROM kept",
+        NEW_CALLBACK.join(", "),
         arrays::unnest(first)
     )
 }
@@ -138,7 +140,10 @@ impl Store {
         callbacks.sort_by(|a, b| (&a.partner, &a.event_id).cmp(&(&b.partner, &b.event_id)));
         let write = async {
             let now = self.now().await?;
-            let rows: Vec<Vec<Value>> = callbacks.into_iter().map(|callback| values(callback, now)).collect();
+            let rows: Vec<Vec<Value>> = callbacks
+                .into_iter()
+                .map(|callback| new_callback(callback, now))
+                .collect();
             let sql = statement(&rows[0]);
             let kept = self.db.write_by_columns(&sql, rows).await?;
             let kept: Result<_, DbError> = kept.iter().map(|row| row.uuid("callback_id")).collect();
@@ -152,19 +157,4 @@ impl Store {
             }
         })
     }
-}
-
-fn values(it: Callback, now: DateTime<Utc>) -> Vec<Value> {
-    vec![
-        it.callback_id.into(),
-        it.partner.into(),
-        it.event_id.into(),
-        it.key_id.into(),
-        it.signed_at.into(),
-        now.into(),
-        it.headers.into(),
-        it.body.into(),
-        it.sha256.into(),
-        it.state.as_str().into(),
-    ]
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::store::callbacks::{NEW_CALLBACK, new_callback};
 use crate::store::db::{DbError, Tx};
 use crate::store::record::{Callback, Case, Token};
 use crate::store::unit::Writes;
@@ -16,37 +17,12 @@ pub(super) async fn flush_callbacks(
     callbacks: &HashMap<Uuid, Callback>,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    let columns = [
-        "callback_id",
-        "partner",
-        "event_id",
-        "key_id",
-        "signed_at",
-        "received_at",
-        "headers",
-        "body",
-        "sha256",
-        "state",
-        "replay_of",
-        "replayed_by",
-    ];
+    let columns = [&NEW_CALLBACK[..], &["replay_of", "replayed_by"]].concat();
     let rows = std::mem::take(&mut writes.callbacks)
         .into_iter()
         .map(|it| {
-            vec![
-                it.callback_id.into(),
-                it.partner.into(),
-                it.event_id.into(),
-                it.key_id.into(),
-                it.signed_at.into(),
-                now.into(),
-                it.headers.into(),
-                it.body.into(),
-                it.sha256.into(),
-                it.state.as_str().into(),
-                it.replay_of.into(),
-                it.replayed_by.into(),
-            ]
+            let links = [it.replay_of.into(), it.replayed_by.clone().into()];
+            new_callback(it, now).into_iter().chain(links).collect()
         })
         .collect();
     sql::insert(tx, "callbacks", &columns, rows, "").await?;
