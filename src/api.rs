@@ -82,7 +82,10 @@ pub fn router(app: App, webhooks: Router) -> Router {
             get(orders::show_allowed_events),
         )
         .route("/v1/delivery-orders/{id}/events", post(events::report_event))
-        .route("/v1/machines/{machine}/instances", post(instances::create_instance))
+        .route(
+            "/v1/machines/{machine}/instances",
+            get(instances::list_instances).post(instances::create_instance),
+        )
         .route("/v1/machines/{machine}/instances/{id}", get(instances::show_instance))
         .route(
             "/v1/machines/{machine}/instances/{id}/events",

@@ -23,7 +23,7 @@ use waybill_tasks::celery::transport::Transport;
 
 use crate::api::server;
 use crate::appconfig::AppConfig;
-use crate::config::{AppConfigUrl, Broker, Settings};
+use crate::config::{Broker, Settings};
 use crate::engine::{EVENTS_EXCHANGE, Engine, Outside};
 use crate::local::LocalTransport;
 use crate::outgoing::{Guard, Outgoing, Reaching};
@@ -197,8 +197,9 @@ impl App {
         app.relays
             .spawn(relay.look_after(outlet.due.clone(), app.relay_stop.clone()));
         app.relays.spawn(presence.keep_up(&app));
-        if let Some(AppConfigUrl(url)) = &settings.appconfig {
-            let agent = AppConfig::new(url.clone()).map_err(|error| OpenError::AppConfig(error.to_string()))?;
+        if let Some(environments) = &settings.appconfig {
+            let agent =
+                AppConfig::new(environments.clone()).map_err(|error| OpenError::AppConfig(error.to_string()))?;
             app.background.spawn(agent.follow(app.engine.clone(), app.stop.clone()));
         }
         app.tell_subscribers(settings)?;

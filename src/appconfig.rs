@@ -10,14 +10,13 @@ use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use url::Url;
-use waybill_domain::GraphVersion;
+use waybill_domain::{GraphVersion, MachineName};
 
-use crate::engine::{Engine, MACHINE};
+use crate::config::AppConfigUrl;
+use crate::engine::Engine;
 use crate::store::{Activation, Adoption, DbError, NotActivated, Store, read_graph};
 use crate::template::{Routing, sha256_of};
 
-/// The profile of the graphs, and that of the routing.
-const PROFILES: [&str; 2] = ["delivery-graph", "delivery-graph-routing"];
 /// How often the agent is asked.
 const EVERY: Duration = Duration::from_secs(15);
 /// How long it may take to answer.
@@ -25,9 +24,16 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// AppConfig serves no more than a megabyte.
 const LARGEST: usize = 1 << 20;
 
-/// An agent.
+/// An agent, with the machines that it serves.
 #[derive(Debug, Clone)]
 pub struct AppConfig {
+    sources: Vec<Source>,
+}
+
+/// Where the graphs of a machine are served.
+#[derive(Debug, Clone)]
+pub struct Source {
+    machine: MachineName,
     environment: Url,
     http: Client,
 }
@@ -39,7 +45,7 @@ pub enum NotTaken {
     #[error("{profile} is not served: {cause}")]
     Unreachable {
         /// Which profile.
-        profile: &'static str,
+        profile: String,
         /// What came instead.
         cause: String,
     },
@@ -47,13 +53,15 @@ pub enum NotTaken {
     #[error("{profile} is not what it should be: {cause}")]
     Malformed {
         /// Which profile.
-        profile: &'static str,
+        profile: String,
         /// What is wrong.
         cause: String,
     },
     /// A version was published before with other content.
-    #[error("{MACHINE} version {version} was published with sha256 {kept}, AppConfig serves {found}")]
+    #[error("{machine} version {version} was published with sha256 {kept}, AppConfig serves {found}")]
     Changed {
+        /// Of which machine.
+        machine: MachineName,
         /// Which version.
         version: GraphVersion,
         /// What the database keeps.
@@ -62,8 +70,10 @@ pub enum NotTaken {
         found: String,
     },
     /// The routing cannot be followed.
-    #[error("routing {revision} is not followed: {cause}")]
+    #[error("routing {revision} of {machine} is not followed: {cause}")]
     NotFollowed {
+        /// Of which machine.
+        machine: MachineName,
         /// Its revision.
         revision: u32,
         /// Why.
@@ -99,15 +109,27 @@ struct Served {
 }
 
 impl AppConfig {
-    /// The agent of this environment. Needs a process-wide TLS provider.
-    pub fn new(environment: Url) -> Result<Self, reqwest::Error> {
+    /// The agent of these environments. Needs a process-wide TLS provider.
+    pub fn new(AppConfigUrl(environments): AppConfigUrl) -> Result<Self, reqwest::Error> {
         let http = Client::builder()
             .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
             .timeout(LIMIT)
             .build()?;
-        Ok(Self { environment, http })
+        let sources = environments.into_iter().map(|it| Source {
+            machine: it.machine.into(),
+            environment: it.url,
+            http: http.clone(),
+        });
+        Ok(Self {
+            sources: sources.collect(),
+        })
+    }
+
+    /// One a machine.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
     }
 
     /// Asks again and again until `stop`; an alarm rings as long as something is not taken.
@@ -135,26 +157,41 @@ impl AppConfig {
         }
     }
 
-    /// Takes what is served: keeps a new version, follows a newer routing. Answers what is not taken.
+    /// Takes what is served: keeps new versions, follows newer routings. Answers what is not taken.
     pub async fn take(&self, engine: &Engine) -> Vec<NotTaken> {
         let store = engine.store();
-        let graph = self.take_graph(store).await.err();
-        let routing = self.take_routing(store).await.err();
-        graph.into_iter().chain(routing).collect()
+        let mut refused = Vec::new();
+        for source in &self.sources {
+            refused.extend(source.take_graph(store).await.err());
+            refused.extend(source.take_routing(store).await.err());
+        }
+        refused
+    }
+}
+
+impl Source {
+    /// Whose graphs they are.
+    pub fn machine(&self) -> &MachineName {
+        &self.machine
+    }
+
+    /// The profile of the graphs, as the machine's template names it; that of the routing has `-routing` behind it.
+    fn profile(&self) -> String {
+        let machine = self.machine.as_str();
+        format!("{}-graph", machine.strip_suffix("-order").unwrap_or(machine))
     }
 
     async fn take_graph(&self, store: &Store) -> Result<(), NotTaken> {
         let served = self.graph().await?;
-        if compare(store, &served).await? {
+        if self.compare(store, &served).await? {
             return Ok(());
         }
-        let (machine, version) = (MACHINE, served.version);
+        let (machine, version) = (self.machine.as_str(), served.version);
         let kept = store
             .keep_version(machine, version.0, &served.sha256, served.document)
             .await?;
         if kept != served.sha256 {
-            let found = served.sha256;
-            return Err(NotTaken::Changed { version, kept, found });
+            return Err(self.changed(version, kept, served.sha256));
         }
         info!("AppConfig: {machine} version {version} is published, sha256 {kept}");
         store.learnt_graph(machine, version).await?;
@@ -167,10 +204,10 @@ impl AppConfig {
             revision,
             shares: active,
         };
-        match store.follow(MACHINE, activation, "appconfig").await? {
-            Adoption::Taken => info!("AppConfig: new orders follow routing {revision}"),
+        match store.follow(self.machine.as_str(), activation, "appconfig").await? {
+            Adoption::Taken => info!("AppConfig: what is born of {} follows routing {revision}", self.machine),
             Adoption::Known => {}
-            Adoption::Refused(cause) => return Err(NotTaken::NotFollowed { revision, cause }),
+            Adoption::Refused(cause) => return Err(self.not_followed(revision, cause)),
         }
         Ok(())
     }
@@ -178,32 +215,34 @@ impl AppConfig {
     /// What is wrong with what is served; nothing is written. Answers the served version and the routing's revision.
     pub async fn look(&self, store: &Store) -> Result<(GraphVersion, u32), NotTaken> {
         let served = self.graph().await?;
-        compare(store, &served).await?;
+        self.compare(store, &served).await?;
         let routing = self.routing().await?;
-        let published = store.published_versions(MACHINE).await?;
+        let published = store.published_versions(self.machine.as_str()).await?;
         let is_known = |version| version == served.version || published.iter().any(|(known, ..)| *known == version);
         if let Some(unknown) = routing.active.iter().find(|share| !is_known(share.version)) {
-            return Err(NotTaken::NotFollowed {
-                revision: routing.revision,
-                cause: NotActivated::Unpublished(unknown.version),
-            });
+            return Err(self.not_followed(routing.revision, NotActivated::Unpublished(unknown.version)));
         }
         Ok((served.version, routing.revision))
     }
 
     async fn graph(&self) -> Result<Served, NotTaken> {
-        let profile = PROFILES[0];
-        let malformed = |cause: String| NotTaken::Malformed { profile, cause };
-        let document = self.get(profile).await?;
+        let profile = self.profile();
+        let malformed = |cause: String| NotTaken::Malformed {
+            profile: profile.clone(),
+            cause,
+        };
+        let document = self.get(&profile).await?;
         let version = document["version"]
             .as_u64()
             .and_then(|version| u32::try_from(version).ok());
         let version = version
             .map(GraphVersion)
             .ok_or_else(|| malformed("it has no version".to_owned()))?;
-        let graph = read_graph(MACHINE, version, document.clone()).map_err(|error| malformed(error.to_string()))?;
-        if *graph.machine() != *MACHINE {
-            return Err(malformed(format!("it is of {}, expected {MACHINE}", graph.machine())));
+        let machine = &self.machine;
+        let graph =
+            read_graph(machine.as_str(), version, document.clone()).map_err(|error| malformed(error.to_string()))?;
+        if graph.machine() != machine {
+            return Err(malformed(format!("it is of {}, expected {machine}", graph.machine())));
         }
         Ok(Served {
             version,
@@ -213,14 +252,17 @@ impl AppConfig {
     }
 
     async fn routing(&self) -> Result<Routing, NotTaken> {
-        let profile = PROFILES[1];
-        let malformed = |cause: String| NotTaken::Malformed { profile, cause };
+        let profile = format!("{}-routing", self.profile());
+        let malformed = |cause: String| NotTaken::Malformed {
+            profile: profile.clone(),
+            cause,
+        };
         let routing: Routing =
-            serde_json::from_value(self.get(profile).await?).map_err(|error| malformed(error.to_string()))?;
+            serde_json::from_value(self.get(&profile).await?).map_err(|error| malformed(error.to_string()))?;
         let sum: u64 = routing.active.iter().map(|share| u64::from(share.weight)).sum();
         let distinct = routing.active.first().map(|share| share.version) != routing.active.get(1).map(|it| it.version);
-        if routing.machine != MACHINE || routing.revision == 0 {
-            return Err(malformed(format!("expected a revision of {MACHINE} from 1")));
+        if routing.machine != self.machine.as_str() || routing.revision == 0 {
+            return Err(malformed(format!("expected a revision of {} from 1", self.machine)));
         }
         if !(1..=2).contains(&routing.active.len()) || sum != 100 || !distinct {
             return Err(malformed(
@@ -230,8 +272,11 @@ impl AppConfig {
         Ok(routing)
     }
 
-    async fn get(&self, profile: &'static str) -> Result<Json, NotTaken> {
-        let failed = |cause: String| NotTaken::Unreachable { profile, cause };
+    async fn get(&self, profile: &str) -> Result<Json, NotTaken> {
+        let failed = |cause: String| NotTaken::Unreachable {
+            profile: profile.to_owned(),
+            cause,
+        };
         let url = format!("{}/configurations/{profile}", self.environment);
         let answer = self.http.get(url).send().await;
         let mut answer = answer.map_err(|error| failed(chain(&error)))?;
@@ -246,22 +291,37 @@ impl AppConfig {
             }
         }
         serde_json::from_slice(&body).map_err(|error| NotTaken::Malformed {
-            profile,
+            profile: profile.to_owned(),
             cause: error.to_string(),
         })
     }
-}
 
-/// Whether the database has this version; refused if it has another one by that number.
-async fn compare(store: &Store, served: &Served) -> Result<bool, NotTaken> {
-    let published = store.published_versions(MACHINE).await?;
-    match published.into_iter().find(|(version, ..)| *version == served.version) {
-        Some((version, kept, ..)) if kept != served.sha256 => Err(NotTaken::Changed {
+    /// Whether the database has this version; refused if it has another one by that number.
+    async fn compare(&self, store: &Store, served: &Served) -> Result<bool, NotTaken> {
+        let published = store.published_versions(self.machine.as_str()).await?;
+        match published.into_iter().find(|(version, ..)| *version == served.version) {
+            Some((version, kept, ..)) if kept != served.sha256 => {
+                Err(self.changed(version, kept, served.sha256.clone()))
+            }
+            found => Ok(found.is_some()),
+        }
+    }
+
+    fn changed(&self, version: GraphVersion, kept: String, found: String) -> NotTaken {
+        NotTaken::Changed {
+            machine: self.machine.clone(),
             version,
             kept,
-            found: served.sha256.clone(),
-        }),
-        found => Ok(found.is_some()),
+            found,
+        }
+    }
+
+    fn not_followed(&self, revision: u32, cause: NotActivated) -> NotTaken {
+        NotTaken::NotFollowed {
+            machine: self.machine.clone(),
+            revision,
+            cause,
+        }
     }
 }
 

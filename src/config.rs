@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::TimeDelta;
 
-pub use appconfig::AppConfigUrl;
+pub use appconfig::{AppConfigUrl, Environment};
 pub use broker::Broker;
 pub use data_key::DataKeys;
 pub use database::{Database, ReadDatabase};

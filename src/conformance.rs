@@ -8,6 +8,7 @@ mod constraints;
 mod effects;
 mod fixture;
 mod histories;
+mod indexes;
 mod machines;
 mod messages;
 mod migrations;

@@ -28,7 +28,7 @@ pub use document::{
     ArgumentDocument, ConditionDocument, DeadlineDocument, DispositionDocument, EffectDocument, FieldDocument,
     GraphDocument, StateDocument, TransitionDocument,
 };
-pub use effect::{Argument, EffectDefinition, KNOWN_EFFECTS};
+pub use effect::{Argument, DELIVERY, EffectDefinition, KNOWN_EFFECTS};
 pub use field::{Field, FieldSource, FieldType};
 pub use kind::{Kind, Outcome, Tag};
 pub use vocabulary::{Vocabulary, known_words};

@@ -13,7 +13,7 @@ mod transition;
 
 pub use event::{Actor, Event, FieldValue, Fields, Role};
 pub use graph::{
-    Argument, ArgumentDocument, Comparison, Condition, ConditionDocument, Deadline, DeadlineDocument, Defect,
+    Argument, ArgumentDocument, Comparison, Condition, ConditionDocument, DELIVERY, Deadline, DeadlineDocument, Defect,
     DefectKind, Difference, Disposition, DispositionDocument, Edge, EffectDefinition, EffectDocument, Field,
     FieldDocument, FieldSource, FieldType, Graph, GraphDocument, KNOWN_EFFECTS, Kind, MOST_WAYS, Outcome, Passage,
     Path, SCHEMA, State, StateDocument, Stop, Tag, TransitionDocument, Vocabulary, Way, known_words,

@@ -1,4 +1,4 @@
-//! Instances of any machine: brought into being, shown with their log, and told what happened to them.
+//! Instances of any machine: brought into being, listed, shown with their log, and told what happened to them.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,24 @@ use waybill_domain::{Actor, EventName, FieldName, FieldValue, Fields, MachineNam
 use super::App;
 use super::body::{Body, unique_names};
 use super::caller::{Action, Caller};
+use super::cursor::Cursor;
 use super::events::{REPLAYED, bad_field, refusal_code, refused, revision_mismatch};
 use super::headers::{IdempotencyKey, IfMatch};
 use super::openapi::{
     BadRequest, Conflict, Forbidden, NotFound, Ours, PreconditionFailed, TooLarge, Unauthorized, Unprocessable,
     UnsupportedType,
 };
+use super::orders::{cut, state_names};
 use super::problem::{Code, Problem};
+use super::query::Query;
 use super::views::{AllowedEvent, DeadlineView, LogRowView, allowed_events};
 use crate::engine::instances::{Birth, NewInstance};
 use crate::engine::orders::plain_fields;
 use crate::engine::{Answer, Report};
+use crate::store::InstanceFilter;
+use crate::store::record::Loaded;
 
-/// An instance of a machine with its whole log.
+/// An instance of a machine.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(super) struct InstanceView {
     instance_id: Uuid,
@@ -44,12 +49,46 @@ pub(super) struct InstanceView {
     #[schema(value_type = Object)]
     fields: BTreeMap<FieldName, FieldValue>,
     deadline: Option<DeadlineView>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// An instance with its whole log.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(super) struct InstanceHistory {
+    #[serde(flatten)]
+    instance: InstanceView,
     /// What may move it from where it is.
     allowed: Vec<AllowedEvent>,
     /// Oldest row first.
     log: Vec<LogRowView>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+}
+
+/// A page of instances.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(super) struct InstancePage {
+    /// In the order of their last change.
+    items: Vec<InstanceView>,
+    /// For the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+impl From<(Loaded, DateTime<Utc>)> for InstanceView {
+    fn from((loaded, updated_at): (Loaded, DateTime<Utc>)) -> Self {
+        let order = loaded.order;
+        Self {
+            instance_id: order.id.0,
+            machine: loaded.machine.to_string(),
+            graph_version: order.graph_version.0,
+            state: order.state.to_string(),
+            outcome: loaded.outcome.map(|outcome| outcome.as_str().to_owned()),
+            revision: order.revision.0,
+            fields: order.fields,
+            deadline: loaded.deadline.map(DeadlineView::from),
+            created_at: loaded.created_at,
+            updated_at,
+        }
+    }
 }
 
 /// An instance to be created.
@@ -134,11 +173,11 @@ impl FromRequestParts<App> for OfMachine {
     request_body = InstanceCreation,
     responses(
         (
-            status = 201, description = "it is there now", body = InstanceView,
+            status = 201, description = "it is there now", body = InstanceHistory,
             headers(("ETag" = String, description = "the revision, quoted"), ("Location" = String, description = "where it is shown")),
         ),
         (
-            status = 200, description = "it was created with this key before", body = InstanceView,
+            status = 200, description = "it was created with this key before", body = InstanceHistory,
             headers(
                 ("ETag" = String, description = "the revision, quoted"), ("Location" = String, description = "where it is shown"),
                 ("Idempotent-Replayed" = String, description = "`true`"),
@@ -152,7 +191,7 @@ pub(super) async fn create_instance(
     OfMachine { caller, machine, .. }: OfMachine,
     IdempotencyKey(key): IdempotencyKey,
     Body(creation): Body<InstanceCreation>,
-) -> Result<(StatusCode, HeaderMap, Json<InstanceView>), Problem> {
+) -> Result<(StatusCode, HeaderMap, Json<InstanceHistory>), Problem> {
     let actor = caller.speaking(None, "", creation.actor.map(Actor::from))?;
     let new = NewInstance {
         fields: fields_of(&creation.fields)?,
@@ -176,6 +215,48 @@ pub(super) async fn create_instance(
     Ok((status, headers, view))
 }
 
+/// The instances of a machine, in the order of their last change.
+#[utoipa::path(
+    get, path = "/v1/machines/{machine}/instances", tag = "machines", security(("token" = ["operator", "service"])),
+    params(
+        ("machine" = String, Path, description = "such as food-order"),
+        ("state" = Option<String>, Query, description = "only instances in this state"),
+        ("updated_after" = Option<String>, Query, description = "only instances changed after this instant (RFC 3339)"),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
+        ("limit" = Option<i64>, Query, description = "rows of a page, 1 to 200, 50 otherwise", minimum = 1, maximum = 200),
+    ),
+    responses((status = 200, description = "a page", body = InstancePage), BadRequest, Unauthorized, Forbidden, NotFound, Ours),
+)]
+pub(super) async fn list_instances(
+    State(app): State<App>,
+    OfMachine { machine, .. }: OfMachine,
+    mut query: Query,
+) -> Result<Json<InstancePage>, Problem> {
+    let states = state_names(&app, machine.as_str()).await?;
+    if states.is_empty() {
+        return Err(Problem::not_found());
+    }
+    let states: Vec<&str> = states.iter().map(String::as_str).collect();
+    let limit = query.limit()?;
+    let filter = InstanceFilter {
+        machine: machine.to_string(),
+        state: query.word("state", &states)?,
+        updated_after: query.instant("updated_after")?,
+        after: query.cursor()?.map(|cursor| (cursor.at, cursor.id)),
+        limit: limit + 1,
+    };
+    query.finish()?;
+    let mut instances = app.engine.store().instances(&filter).await?;
+    let next_cursor = cut(&mut instances, limit, |(loaded, updated_at)| Cursor {
+        at: *updated_at,
+        id: loaded.order.id.0,
+    });
+    Ok(Json(InstancePage {
+        items: instances.into_iter().map(InstanceView::from).collect(),
+        next_cursor,
+    }))
+}
+
 /// One instance with its log and what may move it.
 #[utoipa::path(
     get, path = "/v1/machines/{machine}/instances/{id}", tag = "machines", security(("token" = ["operator", "service"])),
@@ -185,7 +266,7 @@ pub(super) async fn create_instance(
     ),
     responses(
         (
-            status = 200, description = "the instance", body = InstanceView,
+            status = 200, description = "the instance", body = InstanceHistory,
             headers(("ETag" = String, description = "the revision, quoted")),
         ),
         Unauthorized, Forbidden, NotFound, Ours,
@@ -194,7 +275,7 @@ pub(super) async fn create_instance(
 pub(super) async fn show_instance(
     State(app): State<App>,
     about: OfMachine,
-) -> Result<(HeaderMap, Json<InstanceView>), Problem> {
+) -> Result<(HeaderMap, Json<InstanceHistory>), Problem> {
     let id = about.id.ok_or_else(Problem::not_found)?;
     find(&app, &about.machine, id).await
 }
@@ -212,7 +293,7 @@ pub(super) async fn show_instance(
     request_body = InstanceEvent,
     responses(
         (
-            status = 200, description = "the instance after the event", body = InstanceView,
+            status = 200, description = "the instance after the event", body = InstanceHistory,
             headers(
                 ("ETag" = String, description = "the revision, quoted"),
                 ("Idempotent-Replayed" = Option<String>, description = "`true` where this key was told before"),
@@ -228,7 +309,7 @@ pub(super) async fn report_instance_event(
     IdempotencyKey(key): IdempotencyKey,
     IfMatch(if_revision): IfMatch,
     Body(told): Body<InstanceEvent>,
-) -> Result<(HeaderMap, Json<InstanceView>), Problem> {
+) -> Result<(HeaderMap, Json<InstanceHistory>), Problem> {
     let id = id.ok_or_else(Problem::not_found)?;
     let store = app.engine.store();
     let instance = store.instance(id).await?.map(|(instance, _)| instance);
@@ -271,27 +352,18 @@ fn fields_of(fields: &Value) -> Result<Fields, Problem> {
     plain_fields(fields).map_err(|field| bad_field(&format!("fields.{field}"), "a text, a whole number, true or false"))
 }
 
-async fn find(app: &App, machine: &MachineName, id: OrderId) -> Result<(HeaderMap, Json<InstanceView>), Problem> {
+async fn find(app: &App, machine: &MachineName, id: OrderId) -> Result<(HeaderMap, Json<InstanceHistory>), Problem> {
     let store = app.engine.store();
     let found = store.instance(id).await?.filter(|(it, _)| it.machine == *machine);
-    let (instance, updated_at) = found.ok_or_else(Problem::not_found)?;
-    let graph = app.engine.graph_of(machine, instance.order.graph_version).await?;
+    let found = found.ok_or_else(Problem::not_found)?;
+    let order = &found.0.order;
+    let graph = app.engine.graph_of(machine, order.graph_version).await?;
     let log = store.log(id).await?;
-    let order = instance.order;
     let etag = HeaderValue::try_from(format!("\"{}\"", order.revision)).expect("digits are a header value");
-    let view = InstanceView {
-        instance_id: id.0,
-        machine: machine.to_string(),
-        graph_version: order.graph_version.0,
-        state: order.state.to_string(),
-        outcome: instance.outcome.map(|outcome| outcome.as_str().to_owned()),
-        revision: order.revision.0,
-        deadline: instance.deadline.map(DeadlineView::from),
-        allowed: allowed_events(graph.as_deref(), &order),
+    let view = InstanceHistory {
+        allowed: allowed_events(graph.as_deref(), order),
         log: log.into_iter().map(LogRowView::from).collect(),
-        fields: order.fields,
-        created_at: instance.created_at,
-        updated_at,
+        instance: found.into(),
     };
     Ok((HeaderMap::from_iter([(ETAG, etag)]), Json(view)))
 }

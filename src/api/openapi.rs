@@ -118,6 +118,7 @@ answers! {
         orders::show_allowed_events,
         events::report_event,
         instances::create_instance,
+        instances::list_instances,
         instances::show_instance,
         instances::report_instance_event,
         callbacks::list_callbacks,

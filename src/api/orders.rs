@@ -39,7 +39,7 @@ pub(super) async fn list_orders(
     mut query: Query,
 ) -> Result<Json<OrderPage>, Problem> {
     caller.authorize(Action::ListOrders)?;
-    let states = state_names(&app);
+    let states = state_names(&app, MACHINE).await?;
     let states: Vec<&str> = states.iter().map(String::as_str).collect();
     let limit = query.limit()?;
     let filter = OrderFilter {
@@ -139,8 +139,9 @@ pub(super) fn cut<T>(rows: &mut Vec<T>, limit: i64, place: impl Fn(&T) -> Cursor
     rows.last().filter(|_| more).map(|last| place(last).encode())
 }
 
-fn state_names(app: &App) -> BTreeSet<String> {
-    let graphs = app.engine.store().graphs(MACHINE);
+/// The states of all versions of a machine; none if there is no such machine.
+pub(super) async fn state_names(app: &App, machine: &str) -> Result<BTreeSet<String>, Problem> {
+    let graphs = app.engine.store().learnt_graphs(machine).await?;
     let states = graphs.iter().flat_map(|graph| graph.states());
-    states.map(|state| state.name.to_string()).collect()
+    Ok(states.map(|state| state.name.to_string()).collect())
 }

@@ -15,7 +15,9 @@ use super::activations::{born, two_versions, version_of};
 use super::fixture::Fixture;
 use super::on_both;
 use crate::appconfig::AppConfig;
+use crate::config::{AppConfigUrl, Environment};
 use crate::engine::MACHINE;
+use crate::template::Template;
 
 type Served = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
@@ -26,7 +28,7 @@ struct Agent {
 }
 
 impl Agent {
-    async fn start() -> Self {
+    async fn start(machines: &[&str]) -> Self {
         let served = Served::default();
         let route = "/applications/waybill/environments/test/configurations/{profile}";
         let router = Router::new().route(route, get(answer)).with_state(served.clone());
@@ -34,15 +36,23 @@ impl Agent {
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, router).await });
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let environment = format!("http://{address}/applications/waybill/environments/test");
-        let client = AppConfig::new(Url::parse(&environment).expect("a URL")).expect("a client");
+        let url = Url::parse(&format!("http://{address}/applications/waybill/environments/test")).expect("a URL");
+        let environment = |machine: &&str| Environment {
+            machine: (*machine).to_owned(),
+            url: url.clone(),
+        };
+        let environments = AppConfigUrl(machines.iter().map(environment).collect());
+        let client = AppConfig::new(environments).expect("a client");
         Self { served, client }
     }
 
     fn serve(&self, graph: &Json, routing: &Json) {
-        let bodies = [("delivery-graph", graph), ("delivery-graph-routing", routing)];
+        self.serve_profiles([("delivery-graph", graph), ("delivery-graph-routing", routing)]);
+    }
+
+    fn serve_profiles(&self, bodies: [(&'static str, &Json); 2]) {
         let bodies = bodies.map(|(profile, body)| (profile, body.to_string()));
-        *self.served.lock().expect("nobody panics with it") = bodies.into();
+        self.served.lock().expect("nobody panics with it").extend(bodies);
     }
 
     async fn told(&self, fixture: &Fixture) -> Vec<String> {
@@ -75,7 +85,7 @@ fn routing(revision: u32, version: u32) -> Json {
 
 on_both! {
     async fn a_version_and_its_routing_are_taken_from_appconfig(fixture: Fixture) {
-        let agent = Agent::start().await;
+        let agent = Agent::start(&[MACHINE]).await;
         agent.serve(&document(2), &routing(2, 2));
 
         let told = agent.told(&fixture).await;
@@ -92,7 +102,7 @@ on_both! {
     }
 
     async fn what_appconfig_changed_or_does_not_have_is_refused_and_the_last_good_stays(fixture: Fixture) {
-        let agent = Agent::start().await;
+        let agent = Agent::start(&[MACHINE]).await;
         agent.serve(&document(2), &routing(2, 2));
         agent.told(&fixture).await;
         let mut edited = document(2);
@@ -114,7 +124,7 @@ on_both! {
         let kept = crate::template::sha256_of(&document(2));
         assert_eq!(changed, [format!("delivery-order version 2 was published with sha256 {kept}, AppConfig serves {found}")]);
         assert!(unknown[0].starts_with("delivery-graph is not what it should be: this program cannot read delivery-order version 3"), "{unknown:?}");
-        assert_eq!(unknown[1], "routing 4 is not followed: version 3 is not published: `waybill graph publish`");
+        assert_eq!(unknown[1], "routing 4 of delivery-order is not followed: version 3 is not published: `waybill graph publish`");
         assert_eq!(nonsense, [
             "delivery-graph is not what it should be: it has no version",
             "delivery-graph-routing is not what it should be: expected one or two versions whose weights sum up to 100",
@@ -127,6 +137,33 @@ on_both! {
         assert_eq!(version_of(&fixture, id).await, 2, "routing 3 is that of a version that was good");
         let revision = fixture.engine.store().activation(MACHINE).await.unwrap().unwrap().revision;
         assert_eq!(revision, 3);
+        fixture.assert_sound().await;
+    }
+
+    async fn every_machine_has_an_environment_of_its_own(fixture: Fixture) {
+        let agent = Agent::start(&[MACHINE, "food-order"]).await;
+        agent.serve(&document(2), &routing(2, 2));
+        let food = Template::every_machine().canonical_json("food-order", GraphVersion(1));
+        let food: Json = serde_json::from_str(food.expect("it is shipped")).expect("JSON");
+        let share = json!([{ "version": 1, "weight": 100 }]);
+        let food_routing = json!({ "machine": "food-order", "revision": 1, "live": [1], "active": share });
+
+        let alone = agent.told(&fixture).await;
+        agent.serve_profiles([("food-graph", &document(2)), ("food-graph-routing", &routing(2, 2))]);
+        let mixed_up = agent.told(&fixture).await;
+        agent.serve_profiles([("food-graph", &food), ("food-graph-routing", &food_routing)]);
+        let told = agent.told(&fixture).await;
+
+        assert_eq!(alone, ["food-graph is not served: the agent answered 404 Not Found", "food-graph-routing is not served: the agent answered 404 Not Found"]);
+        assert_eq!(mixed_up, [
+            "food-graph is not what it should be: it is of delivery-order, expected food-order",
+            "food-graph-routing is not what it should be: expected a revision of food-order from 1",
+        ]);
+        assert_eq!(told, Vec::<String>::new());
+        let active = fixture.engine.store().activation("food-order").await.unwrap().unwrap();
+        assert_eq!((active.revision, active.shares[0].version), (1, GraphVersion(1)));
+        let id = born(&fixture.engine, "o1").await;
+        assert_eq!(version_of(&fixture, id).await, 2);
         fixture.assert_sound().await;
     }
 }

@@ -14,8 +14,7 @@ use crate::store::record::{Callback, Case, Effect, EffectState, Record};
 use crate::store::{LogEntry, Store, Unit, effect_id};
 use crate::template::Template;
 
-/// The machine of delivery orders.
-pub const MACHINE: &str = "delivery-order";
+pub use waybill_domain::DELIVERY as MACHINE;
 
 /// The event by which an instance of any other machine comes into being.
 pub(super) const CREATED: &str = "INSTANCE_CREATED";

@@ -13,15 +13,13 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use waybill_domain::{Actor, ArmedDeadline, Migration, StateName, Transition};
+use waybill_domain::{Actor, ArmedDeadline, GraphVersion, Migration, StateName, Transition};
 
 use super::EngineError;
 use crate::store::committer::{Command, Committer};
 use crate::store::record::Loaded;
-use crate::store::{Needs, Pinned, Store, Unit};
+use crate::store::{Needs, Standing, Store, Unit};
 
-/// Orders that are read at once.
-const PAGE: i64 = 500;
 /// Orders that share a commit: few, so that nobody who meets one of them waits long.
 const BATCH: usize = 64;
 /// How often an order is looked at again that another one moved meanwhile.
@@ -123,12 +121,14 @@ impl Migrator {
         let mut account = Account::default();
         let mut after = None;
         loop {
-            let page = self.page(after).await?;
+            let (machine, version) = self.leaving();
+            let page = self.store.pinned(machine, version, after).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.loaded.order.id);
             let now = self.store.now().await?;
-            for order in &page {
-                match self.decide(order, Actor::system(), now) {
+            for order in page.iter().filter(|order| order.loaded.is_live()) {
+                let decided = decide(&self.migration, &order.loaded, order.entered_at, Actor::system(), now);
+                match decided {
                     Ok(moved) => account.count_move(armed(&order.loaded).as_ref(), &moved),
                     Err(why) => account.count_stay(&order.loaded.order.state, why),
                 }
@@ -150,9 +150,10 @@ impl Migrator {
         let mut account = Account::default();
         let mut after = None;
         'pages: loop {
-            let page = self.page(after).await?;
+            let (machine, version) = self.leaving();
+            let page = self.store.standing(machine, version, after).await?;
             let Some(last) = page.last() else { break };
-            after = Some(last.loaded.order.id);
+            after = Some(last.id);
             for orders in page.chunks(BATCH) {
                 if stop.is_cancelled() || account.is_closed {
                     break 'pages;
@@ -167,22 +168,13 @@ impl Migrator {
         Ok(account)
     }
 
-    async fn page(&self, after: Option<waybill_domain::OrderId>) -> Result<Vec<Pinned>, EngineError> {
+    fn leaving(&self) -> (&str, GraphVersion) {
         let from = self.migration.from();
-        Ok(self
-            .store
-            .pinned(from.machine().as_str(), from.version(), after, PAGE)
-            .await?)
-    }
-
-    fn decide(&self, order: &Pinned, by: Actor, now: DateTime<Utc>) -> Result<Transition, Vec<String>> {
-        let armed = armed(&order.loaded);
-        self.migration
-            .decide(&order.loaded.order, armed.as_ref(), order.entered_at, by, now)
+        (from.machine().as_str(), from.version())
     }
 
     /// Moves these orders in one commit; those that others moved meanwhile are read again.
-    async fn take(&self, orders: &[Pinned], by: &Actor, account: &mut Account) -> Result<(), EngineError> {
+    async fn take(&self, orders: &[Standing], by: &Actor, account: &mut Account) -> Result<(), EngineError> {
         let mut orders = orders.to_vec();
         for _ in 0..TRIES {
             let looked_at = std::mem::take(&mut orders);
@@ -195,15 +187,15 @@ impl Migrator {
             });
             let answers = try_join_all(moves).await?;
             for (order, answer) in looked_at.iter().zip(answers) {
-                let id = order.loaded.order.id;
                 match answer {
-                    Moved::Over(moved) => account.count_move(armed(&order.loaded).as_ref(), &moved),
-                    Moved::Stays(why) => account.count_stay(&order.loaded.order.state, why),
+                    Moved::Over { armed, by } => account.count_move(armed.as_ref(), &by),
+                    Moved::Stays(why) => account.count_stay(&order.state, why),
                     Moved::Closed => account.is_closed = true,
                     // It ended, or is where it should be.
                     Moved::Gone => {}
                     Moved::Elsewhere => {
-                        orders.extend(self.store.still_pinned(self.migration.from().version(), id).await?);
+                        let (_, version) = self.leaving();
+                        orders.extend(self.store.still_standing(version, order.id).await?);
                     }
                 }
             }
@@ -212,10 +204,20 @@ impl Migrator {
             }
         }
         for order in &orders {
-            account.of(&order.loaded.order.state).elsewhere += 1;
+            account.of(&order.state).elsewhere += 1;
         }
         Ok(())
     }
+}
+
+fn decide(
+    migration: &Migration,
+    order: &Loaded,
+    entered_at: DateTime<Utc>,
+    by: Actor,
+    now: DateTime<Utc>,
+) -> Result<Transition, Vec<String>> {
+    migration.decide(&order.order, armed(order).as_ref(), entered_at, by, now)
 }
 
 fn armed(order: &Loaded) -> Option<ArmedDeadline> {
@@ -235,8 +237,13 @@ fn breath(orders: usize, per_second: NonZeroU32, busy: Duration) -> Duration {
 
 /// What became of one order.
 enum Moved {
-    /// It is on the new version, by this row of its log.
-    Over(Box<Transition>),
+    /// It is on the new version.
+    Over {
+        /// The deadline that it had.
+        armed: Option<ArmedDeadline>,
+        /// The row of its log.
+        by: Box<Transition>,
+    },
     /// This keeps it where it is.
     Stays(Vec<String>),
     /// It does not live on the old version any more.
@@ -249,7 +256,7 @@ enum Moved {
 
 struct MoveOver {
     migration: Arc<Migration>,
-    order: Pinned,
+    order: Standing,
     by: Actor,
 }
 
@@ -259,36 +266,35 @@ impl Command for MoveOver {
     fn needs(&self) -> Needs {
         let to = self.migration.to();
         Needs {
-            orders: BTreeSet::from([self.order.loaded.order.id]),
+            orders: BTreeSet::from([self.order.id]),
             settles: Some((to.machine().clone(), to.version())),
             ..Needs::default()
         }
     }
 
     fn run(&self, unit: &mut Unit) -> Moved {
-        let seen = &self.order.loaded.order;
         if unit.is_retired {
             return Moved::Closed;
         }
-        let Some(loaded) = unit.orders.get(&seen.id) else {
+        let Some(loaded) = unit.orders.get(&self.order.id) else {
             return Moved::Gone;
         };
         if !loaded.is_live() || loaded.order.graph_version != self.migration.from().version() {
             return Moved::Gone;
         }
         // A state is entered once: who stands where it stood has been there since, whatever was noted meanwhile.
-        if loaded.order.state != seen.state {
+        if loaded.order.state != self.order.state {
             return Moved::Elsewhere;
         }
-        let armed = armed(loaded);
         let (entered_at, by) = (self.order.entered_at, self.by.clone());
-        let decided = self
-            .migration
-            .decide(&loaded.order, armed.as_ref(), entered_at, by, unit.now);
-        match decided {
+        match decide(&self.migration, loaded, entered_at, by, unit.now) {
             Ok(moved) => {
+                let armed = armed(loaded);
                 unit.take(&moved);
-                Moved::Over(Box::new(moved))
+                Moved::Over {
+                    armed,
+                    by: Box::new(moved),
+                }
             }
             Err(why) => Moved::Stays(why),
         }

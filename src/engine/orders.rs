@@ -52,7 +52,8 @@ impl Orders for Engine {
         let store = self.store();
         let effect = store.effect(effect_id).await.map_err(unavailable)?.unwrap_or(effect);
         let Some(order) = store.order(order_id).await.map_err(unavailable)? else {
-            return self.refuse_effect(effect, order_id).await;
+            // No graph of another machine asks for it: rule `effect-of-deliveries`.
+            return Ok(Begin::Done);
         };
         let log = store.log(order_id).await.map_err(unavailable)?;
         let entry = log.iter().find(|entry| entry.transition.revision.0 == effect.sequence);
@@ -220,15 +221,6 @@ fn is_short_text(text: &str) -> bool {
 }
 
 impl Engine {
-    /// What is about the record of a delivery order cannot be done for another machine: an operator hears of it.
-    async fn refuse_effect(&self, effect: Effect, id: OrderId) -> Result<Begin, Unavailable> {
-        if let Some((instance, _)) = self.store().instance(id).await.map_err(unavailable)? {
-            let cause = format!("{} is for delivery orders, this is {}", effect.name, instance.machine);
-            self.end(effect.effect_id, id, Finish::Failed { cause }).await?;
-        }
-        Ok(Begin::Done)
-    }
-
     async fn effect_of(&self, effect_id: Uuid) -> Result<Option<(Effect, OrderId)>, Unavailable> {
         let effect = self.store().effect(effect_id).await.map_err(unavailable)?;
         Ok(effect.and_then(|effect| effect.order_id.map(|order| (effect, order))))

@@ -11,11 +11,14 @@ use tracing::error;
 use waybill_domain::{Graph, GraphDocument, GraphVersion, MachineName};
 
 use super::db::{DbError, Tx};
+use super::rows::undecodable;
 use super::{Store, Unit};
 
 const DOCUMENT: &str = "SELECT document FROM graph_versions WHERE machine = $1 AND version = $2";
 
 const MACHINES: &str = "SELECT DISTINCT machine FROM graph_versions ORDER BY machine";
+
+const VERSIONS: &str = "SELECT version FROM graph_versions WHERE machine = $1 ORDER BY version";
 
 type Graphs = BTreeMap<(MachineName, GraphVersion), Arc<Graph>>;
 
@@ -93,19 +96,20 @@ impl Store {
 
     /// Learns every version of every machine that was published; those that cannot be read are told.
     pub async fn learn_all(&self) -> Result<(), DbError> {
-        let rows = self.db.rows(MACHINES, vec![]).await?;
-        for row in &rows {
-            let machine = row.text("machine")?;
-            for (version, _, document, _) in self.published_versions(&machine).await? {
-                if self.graph(&machine, version).is_none() {
-                    match read_graph(&machine, version, document) {
-                        Ok(graph) => self.know(Arc::new(graph)),
-                        Err(unreadable) => error!("{unreadable}"),
-                    }
-                }
-            }
+        for row in &self.db.rows(MACHINES, vec![]).await? {
+            self.learnt_graphs(&row.text("machine")?).await?;
         }
         Ok(())
+    }
+
+    /// Every published version of a machine that this program can read; those that it cannot are told.
+    pub async fn learnt_graphs(&self, machine: &str) -> Result<Vec<Arc<Graph>>, DbError> {
+        for row in &self.db.rows(VERSIONS, vec![machine.into()]).await? {
+            let version = row.int("version")?;
+            let version = u32::try_from(version).map_err(|_| undecodable("version", &version.to_string()))?;
+            self.learnt_graph(machine, GraphVersion(version)).await?;
+        }
+        Ok(self.graphs(machine))
     }
 
     /// Learns the versions that a unit's orders are pinned to, and those that orders may be born with in it.

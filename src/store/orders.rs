@@ -3,12 +3,15 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use uuid::Uuid;
-use waybill_domain::{Actor, Change, EventName, FieldName, FieldValue, OrderId, Revision, Role, StateName, Transition};
+use waybill_domain::{
+    Actor, Change, DELIVERY, EventName, FieldName, FieldValue, OrderId, Revision, Role, StateName, Transition,
+};
 use waybill_tasks::orders::Amount;
 
-use super::db::{DbError, Row, Value};
+use super::conditions::Conditions;
+use super::db::{DbError, Row};
 use super::record::{Loaded, LogRow, Record};
-use super::rows::{INSTANCE_COLUMNS, ORDER_COLUMNS, decode, loaded};
+use super::rows::{ORDER_COLUMNS, decode, loaded};
 use super::{Place, Store};
 
 /// A delivery order with its record, addresses decrypted.
@@ -44,14 +47,6 @@ pub struct OrderFilter {
 }
 
 impl Store {
-    /// One instance of any machine, as the last commit left it, and when it last changed.
-    pub async fn instance(&self, id: OrderId) -> Result<Option<(Loaded, DateTime<Utc>)>, DbError> {
-        let sql = format!("SELECT {INSTANCE_COLUMNS} WHERE i.id = $1");
-        let rows = self.db.rows(&sql, vec![id.0.into()]).await?;
-        let read = |row: &Row| Ok((loaded(row)?, row.time("updated_at")?));
-        rows.first().map(read).transpose()
-    }
-
     /// One delivery order.
     pub async fn order(&self, id: OrderId) -> Result<Option<Stored>, DbError> {
         let row = self
@@ -63,36 +58,13 @@ impl Store {
 
     /// Delivery orders in the order of their last change, then id.
     pub async fn orders(&self, filter: &OrderFilter) -> Result<Vec<Stored>, DbError> {
-        let mut values: Vec<Value> = Vec::new();
-        let mut clauses = vec!["i.machine = 'delivery-order'".to_owned()];
-        let mut equals = |column: &str, wanted: &Option<String>| {
-            if let Some(wanted) = wanted {
-                values.push(wanted.as_str().into());
-                clauses.push(format!("{column} = ${}", values.len()));
-            }
-        };
-        equals("i.state", &filter.state);
-        equals("d.ordering_id", &filter.ordering_id);
-        equals("d.customer_id", &filter.customer_id);
-        equals("d.partner_order_number", &filter.partner_order_number);
-        if let Some(after) = filter.updated_after {
-            values.push(after.into());
-            clauses.push(format!("i.updated_at > ${}", values.len()));
-        }
-        if let Some((at, id)) = filter.after {
-            values.extend([at.into(), id.into()]);
-            clauses.push(format!(
-                "(i.updated_at, i.id) > (${}, ${})",
-                values.len() - 1,
-                values.len()
-            ));
-        }
-        values.push(filter.limit.into());
-        let sql = format!(
-            "SELECT {ORDER_COLUMNS} WHERE {} ORDER BY i.updated_at, i.id LIMIT ${}",
-            clauses.join(" AND "),
-            values.len()
-        );
+        let mut conditions = Conditions::default();
+        conditions.equal("i.machine", Some(DELIVERY));
+        conditions.equal("i.state", filter.state.as_deref());
+        conditions.equal("d.ordering_id", filter.ordering_id.as_deref());
+        conditions.equal("d.customer_id", filter.customer_id.as_deref());
+        conditions.equal("d.partner_order_number", filter.partner_order_number.as_deref());
+        let (sql, values) = conditions.page(ORDER_COLUMNS, filter.updated_after, filter.after, filter.limit);
         self.db
             .stale_rows(&sql, values)
             .await?

@@ -74,7 +74,7 @@ pub struct Backlog {
 }
 
 /// The machine whose events are called by another name than its own.
-const DELIVERY: (&str, &str) = ("delivery-order", "delivery");
+const DELIVERY: (&str, &str) = (waybill_domain::DELIVERY, "delivery");
 
 /// The type of the event that tells of a state of a machine.
 pub fn event_type(machine: &str, state: &str) -> String {

@@ -1,7 +1,8 @@
 //! Live orders by the graph version that they are pinned to, for those who move them to another one.
 
 use chrono::{DateTime, Utc};
-use waybill_domain::{GraphVersion, OrderId};
+use uuid::Uuid;
+use waybill_domain::{GraphVersion, OrderId, StateName};
 
 use super::Store;
 use super::db::{DbError, Row, Value};
@@ -17,12 +18,25 @@ pub struct Pinned {
     pub entered_at: DateTime<Utc>,
 }
 
+/// Where an order stood when it was looked at.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Which one.
+    pub id: OrderId,
+    /// Its state.
+    pub state: StateName,
+    /// When it entered it, whatever that was called then.
+    pub entered_at: DateTime<Utc>,
+}
+
+/// Orders that are read at once.
+const PAGE: usize = 500;
+
+const STANDING: &str = "i.id, i.state FROM instances i";
+
 /// A migration enters no state.
 const ENTERED: &str = "(SELECT t.recorded_at FROM transitions t WHERE t.order_id = i.id AND t.kind IN ('born', 'moved')
     ORDER BY t.sequence DESC LIMIT 1) AS entered_at";
-
-/// Said so that a planner can estimate it; a release before this one tells the end of a delivery order by its record alone.
-const LIVE: &str = "(d.live OR d.live IS NULL AND i.outcome IS NULL)";
 
 pub(super) const COUNT_PINNED: &str =
     "SELECT COUNT(*) AS count FROM instances i LEFT JOIN delivery_orders d ON d.order_id = i.id
@@ -36,7 +50,8 @@ impl Store {
         row.map_or(Ok(0), |row| row.int("count"))
     }
 
-    /// Live orders of a version in the order of their ids, those after `after` only.
+    /// Orders of a version that seem to live, in the order of their ids, those after `after` only. A release before this one tells the
+    /// end of a delivery order by its record alone: [`Loaded::is_live`] knows.
     ///
     /// Ids rise with time: whoever is born while the pages are read comes on a later page.
     pub async fn pinned(
@@ -44,33 +59,51 @@ impl Store {
         machine: &str,
         version: GraphVersion,
         after: Option<OrderId>,
-        limit: i64,
     ) -> Result<Vec<Pinned>, DbError> {
-        let mut values: Vec<Value> = vec![machine.into(), i64::from(version.0).into(), limit.into()];
-        let mut clause = "";
-        if let Some(after) = after {
-            clause = "AND i.id > $4";
-            values.push(after.0.into());
-        }
-        let sql = format!(
-            "SELECT {ENTERED}, {INSTANCE_COLUMNS} WHERE i.machine = $1 AND i.graph_version = $2
-             AND {LIVE} {clause} ORDER BY i.id LIMIT $3"
-        );
-        self.db.rows(&sql, values).await?.iter().map(pinned).collect()
+        let rows = self.page(INSTANCE_COLUMNS, (machine, version, after)).await?;
+        rows.iter().map(pinned).collect()
     }
 
-    /// One order, if it still lives on that version.
-    pub async fn still_pinned(&self, version: GraphVersion, id: OrderId) -> Result<Option<Pinned>, DbError> {
-        let sql = format!(
-            "SELECT {ENTERED}, {INSTANCE_COLUMNS} WHERE i.id = $1 AND i.graph_version = $2
-             AND {LIVE}"
-        );
-        let row = self
-            .db
-            .row(&sql, vec![id.0.into(), i64::from(version.0).into()])
-            .await?;
-        row.as_ref().map(pinned).transpose()
+    /// Where they stand: for those who look again under lock.
+    pub async fn standing(
+        &self,
+        machine: &str,
+        version: GraphVersion,
+        after: Option<OrderId>,
+    ) -> Result<Vec<Standing>, DbError> {
+        let rows = self.page(STANDING, (machine, version, after)).await?;
+        rows.iter().map(standing).collect()
     }
+
+    /// Where one order stands, if it still lives on that version.
+    pub async fn still_standing(&self, version: GraphVersion, id: OrderId) -> Result<Option<Standing>, DbError> {
+        let sql =
+            format!("SELECT {ENTERED}, {STANDING} WHERE i.id = $1 AND i.graph_version = $2 AND i.outcome IS NULL");
+        let values = vec![id.0.into(), i64::from(version.0).into()];
+        self.db.row(&sql, values).await?.as_ref().map(standing).transpose()
+    }
+
+    async fn page(
+        &self,
+        columns: &str,
+        (machine, version, after): (&str, GraphVersion, Option<OrderId>),
+    ) -> Result<Vec<Row>, DbError> {
+        let after = after.map_or(Uuid::nil(), |after| after.0);
+        let values: Vec<Value> = vec![machine.into(), i64::from(version.0).into(), after.into()];
+        let sql = format!(
+            "SELECT {ENTERED}, {columns} WHERE i.machine = $1 AND i.graph_version = $2 AND i.id > $3 AND i.outcome IS NULL
+             ORDER BY i.id LIMIT {PAGE}"
+        );
+        self.db.rows(&sql, values).await
+    }
+}
+
+fn standing(row: &Row) -> Result<Standing, DbError> {
+    Ok(Standing {
+        id: OrderId(row.uuid("id")?),
+        state: StateName::from(row.text("state")?),
+        entered_at: row.time("entered_at")?,
+    })
 }
 
 fn pinned(row: &Row) -> Result<Pinned, DbError> {

@@ -85,13 +85,14 @@ rules! {
         BadName = "bad-name" "A name follows its pattern.";
         UnknownWord = "unknown-word" "A kind, outcome, type, tag, disposition or source is one that exists.";
         UnknownInitial = "unknown-initial" "The initial state is defined.";
-        InitialRequires = "initial-requires" "The initial state requires no fields: a birth brings none that could be checked.";
+        InitialRequires = "initial-requires" "The initial state requires no fields: delivery orders are born with none, and other machines may be.";
         InitialImmediate = "initial-immediate" "The initial state is not left at once, else nothing could ever be in it.";
         UnknownTarget = "unknown-target" "A transition leads to a state that is defined.";
         UnknownRole = "unknown-role" "A role is one that exists.";
         NoActors = "no-actors" "Every transition can be reported by somebody.";
         UnknownField = "unknown-field" "A field that is named is defined.";
         UnknownEffect = "unknown-effect" "An effect is one of our own, or names the task and the queue of another service.";
+        EffectOfDeliveries = "effect-of-deliveries" "An effect of our own that is about a delivery order is asked for by delivery orders only; any machine may open an operator's case.";
         UnknownInverse = "unknown-inverse" "The inverse of an effect is an effect that is known, and another one.";
         BadEffect = "bad-effect" "A task of another service has a queue, and an effect of our own has no other task, queue or arguments.";
         BadArgument = "bad-argument" "An argument of an effect is exactly one of a value, a field and something of the order.";

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::{ArgumentDocument, EffectDocument};
 use crate::{EffectName, EventName, FieldName, FieldValue};
 
+/// The machine of delivery orders: most of what this program does itself is about their record.
+pub const DELIVERY: &str = "delivery-order";
+
 /// Effects that this program performs itself, each with the one that takes it back.
 const OWN: [(&str, Option<&str>); 6] = [
     ("book_delivery_partner", Some("cancel_delivery_partner")),
@@ -25,6 +28,11 @@ pub const KNOWN_EFFECTS: [&str; OWN.len()] = {
     }
     names
 };
+
+/// Whether an effect of ours is about the record of a delivery order. Whatever becomes an operator's case is not.
+pub(super) fn needs_record(name: &str) -> bool {
+    name != "open_operator_case" && KNOWN_EFFECTS.contains(&name)
+}
 
 /// What a task may be told of its order.
 pub(super) const PROPERTIES: [&str; 5] = ["id", "state", "machine", "version", "sequence"];

@@ -22,7 +22,7 @@ const CALLERS: [Option<(Role, &str)>; 5] = [
 ];
 
 /// Each route with the status that each caller gets, in their order.
-const MATRIX: [(&str, &str, [u16; 5]); 39] = [
+const MATRIX: [(&str, &str, [u16; 5]); 40] = [
     ("GET", "/v1/delivery-orders", [401, 403, 403, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}", [401, 200, 404, 200, 200]),
     ("GET", "/v1/delivery-orders/{id}/log", [401, 200, 404, 200, 200]),
@@ -32,6 +32,7 @@ const MATRIX: [(&str, &str, [u16; 5]); 39] = [
         [401, 200, 404, 200, 200],
     ),
     ("POST", "/v1/delivery-orders/{id}/events", [401, 403, 404, 200, 200]),
+    ("GET", "/v1/machines/{machine}/instances", [401, 403, 403, 200, 200]),
     // Payments make delivery orders, nobody else.
     ("POST", "/v1/machines/{machine}/instances", [401, 403, 403, 404, 404]),
     (

@@ -242,3 +242,67 @@ async fn an_instance_is_found_under_its_own_machine_only() {
     assert_eq!(shown["state"], "CREATED", "a delivery order is an instance too");
     assert!(!shown.to_string().contains("Torstr"), "without its addresses");
 }
+
+#[tokio::test]
+async fn a_list_has_each_instance_of_the_machine_once_and_finds_by_state() {
+    let world = world().await;
+    world.order("o-1").await;
+    let mut meals = Vec::new();
+    for basket in 0..5 {
+        meals.push(meal(&world, &format!("basket-{basket}")).await);
+    }
+    let confirmed = json!({ "event": "PAYMENT_CONFIRMED" });
+    let events = format!("{}/events", meals[0]);
+    let moved = post(&world, Role::Service, &events, "k-1", None, confirmed)
+        .await
+        .json();
+
+    let list = async |query: &str| {
+        let listed = world.operator_gets(&format!("{FOOD}{query}")).await;
+        assert_eq!(listed.status, StatusCode::OK, "{query}: {}", listed.text);
+        let page = listed.json();
+        let ids: Vec<String> = page["items"].as_array().unwrap().iter().map(place).collect();
+        (ids, page)
+    };
+    let (all, page) = list("").await;
+    let (first, cut) = list("?limit=4").await;
+    let (rest, end) = list(&format!("?limit=4&cursor={}", cut["next_cursor"].as_str().unwrap())).await;
+    let (placed, _) = list("?state=PLACED").await;
+    let (_, one) = list("?state=PAYMENT_CONFIRMED").await;
+
+    // The one that moved has changed last.
+    let mut expected = meals[1..].to_vec();
+    assert_eq!(placed, expected);
+    expected.push(meals[0].clone());
+    assert_eq!((&all, &page["next_cursor"]), (&expected, &Json::Null));
+    assert_eq!(([first, rest].concat(), &end["next_cursor"]), (expected, &Json::Null));
+    let mut shown = moved;
+    for history in ["allowed", "log"] {
+        shown.as_object_mut().unwrap().remove(history);
+    }
+    assert_eq!(one["items"], json!([shown]));
+}
+
+/// Where an instance of a list is.
+fn place(instance: &Json) -> String {
+    format!("{FOOD}/{}", instance["instance_id"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_is_refused_by_name() {
+    let world = world().await;
+    let cases = [
+        (format!("{FOOD}?state=CREATED"), 400, "bad-parameter"),
+        (format!("{FOOD}?customer_id=c"), 400, "bad-parameter"),
+        (format!("{FOOD}?limit=201"), 400, "bad-parameter"),
+        ("/v1/machines/bicycle/instances".to_owned(), 404, "not-found"),
+    ];
+    for (path, status, code) in cases {
+        let refused = world.operator_gets(&path).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.code().as_str()),
+            (status, code),
+            "{path}"
+        );
+    }
+}

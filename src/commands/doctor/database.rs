@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use url::Url;
 use waybill_domain::GraphVersion;
 
 use super::Check;
@@ -103,8 +102,8 @@ async fn check_contents(db: Db, template: Option<&Template>, settings: &Settings
     if let Some(template) = template {
         checks.push(check_graph(&store, template).await);
     }
-    if let Some(AppConfigUrl(url)) = &settings.appconfig {
-        checks.push(check_appconfig(&store, url).await);
+    if let Some(environments) = &settings.appconfig {
+        checks.extend(check_appconfig(&store, environments).await);
     }
     checks.push(match operator {
         Err(error) => Check::fail("data key", error.to_string()),
@@ -150,19 +149,27 @@ async fn check_graph(store: &Store, template: &Template) -> Check {
 }
 
 /// What the agent serves is what was published, or a new version; its routing names versions that are there.
-async fn check_appconfig(store: &Store, environment: &Url) -> Check {
-    let agent = match AppConfig::new(environment.clone()) {
+async fn check_appconfig(store: &Store, environments: &AppConfigUrl) -> Vec<Check> {
+    let agent = match AppConfig::new(environments.clone()) {
         Ok(agent) => agent,
-        Err(error) => return Check::fail("appconfig", error.to_string()),
+        Err(error) => return vec![Check::fail("appconfig", error.to_string())],
     };
-    match agent.look(store).await {
-        Ok((version, revision)) => Check::ok("appconfig", format!("serves version {version} and routing {revision}")),
-        Err(error @ NotTaken::Unreachable { .. }) => Check::unreachable(
-            "appconfig",
-            format!("{error} (WAYBILL_APPCONFIG_URL); what was good before stays"),
-        ),
-        Err(error) => Check::fail("appconfig", format!("{error}; what was good before stays")),
+    let mut checks = Vec::new();
+    for source in agent.sources() {
+        let machine = source.machine();
+        checks.push(match source.look(store).await {
+            Ok((version, revision)) => Check::ok(
+                "appconfig",
+                format!("serves {machine} version {version} and routing {revision}"),
+            ),
+            Err(error @ NotTaken::Unreachable { .. }) => Check::unreachable(
+                "appconfig",
+                format!("{error} (WAYBILL_APPCONFIG_URL); what was good before stays"),
+            ),
+            Err(error) => Check::fail("appconfig", format!("{error}; what was good before stays")),
+        });
     }
+    checks
 }
 
 fn versions(template: &Template) -> String {

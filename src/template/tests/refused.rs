@@ -29,6 +29,7 @@ const REFUSED: &[(&str, usize, usize, &str)] = &[
     ("deadline-not-for-system", 29, 47, "deadline-not-for-system"),
     ("duplicate-entries", 24, 39, "duplicate-entry"),
     ("duplicate-key", 64, 15, "duplicate-key"),
+    ("effect-of-deliveries", 28, 26, "effect-of-deliveries"),
     ("empty", 1, 1, "empty-file"),
     ("enum-without-values", 22, 13, "enum-without-values"),
     ("failure-asks-input", 26, 49, "failure-asks-input"),

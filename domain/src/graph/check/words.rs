@@ -7,8 +7,9 @@ use super::{
     TransitionDocument,
 };
 use crate::Role;
-use crate::graph::KNOWN_EFFECTS;
+use crate::graph::effect::needs_record;
 use crate::graph::vocabulary::FIELD_TYPES;
+use crate::graph::{DELIVERY, KNOWN_EFFECTS};
 
 pub(super) fn check(document: &GraphDocument, findings: &mut Findings) {
     check_head(document, findings);
@@ -176,6 +177,10 @@ fn check_effects(document: &GraphDocument, path: &Path, effects: &[String], find
     check_repetition(path, effects, findings);
     for (place, effect) in effects.iter().enumerate() {
         check_name(path.at(place), effect, Pattern::Lower, findings);
+        if needs_record(effect) && document.machine != DELIVERY {
+            let detail = format!("{effect} is for delivery orders, expected another name with its task and queue");
+            findings.add(path.at(place), DefectKind::EffectOfDeliveries, detail);
+        }
         let is_known = KNOWN_EFFECTS.contains(&effect.as_str()) || document.effects.contains_key(effect);
         if Pattern::Lower.fits(effect) && !is_known {
             let detail = format!(
