@@ -219,7 +219,9 @@ impl From<EngineError> for Problem {
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Unavailable(_) | DbError::Serialization(_) => Self::unavailable(&chain(&error)),
+            DbError::Unavailable(_) | DbError::Serialization(_) | DbError::Unreadable(_) => {
+                Self::unavailable(&chain(&error))
+            }
             DbError::Constraint { .. } | DbError::Failed(_) => Self::internal(&chain(&error)),
         }
     }

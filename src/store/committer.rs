@@ -177,7 +177,7 @@ async fn write(store: &Store, mut batch: Vec<(Needs, Box<dyn Job>)>, after: &Aft
             .for_each(|(_, job)| job.reply(Err(CommitError::Unavailable(Some(error.clone())))));
         return;
     }
-    // One of them is refused, or lost against another process: each for itself, so that it takes no other down.
+    // One of them is refused, left to another process, or lost against it: each for itself, so that it takes no other down.
     metrics::counter!("commit_batches_redone_total").increment(1);
     for single in batch {
         write_single(store, single, after).await;
@@ -205,7 +205,12 @@ async fn write_single(store: &Store, single: (Needs, Box<dyn Job>), after: &Afte
                 error!("a command cannot be written: {error}: {}", source(&error));
                 return single[0].1.reply(Err(CommitError::Refused(source(&error))));
             }
-            error => return single[0].1.reply(Err(CommitError::Unavailable(Some(Arc::new(error))))),
+            error => {
+                if let DbError::Unreadable(unreadable) = &error {
+                    error!("a command is left to another process: {unreadable}");
+                }
+                return single[0].1.reply(Err(CommitError::Unavailable(Some(Arc::new(error)))));
+            }
         }
     }
 }

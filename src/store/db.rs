@@ -20,6 +20,8 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Sqlite, SqlitePool};
 use uuid::Uuid;
 
+use super::graphs::Unreadable;
+
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -38,6 +40,9 @@ pub enum DbError {
         #[source]
         source: sqlx::Error,
     },
+    /// It needs a graph version that only a newer program can read: another process may be able to.
+    #[error("it is left to another process")]
+    Unreadable(#[from] Unreadable),
     /// Anything else is a fault of ours or of the schema.
     #[error("the database refuses the statement")]
     Failed(#[source] sqlx::Error),

@@ -1,7 +1,7 @@
 //! The graph versions that this process can read: of its template, and those that others have published in the database.
 //!
 //! A version that an order is pinned to, or is to be born with, is learnt in the transaction that needs it. One that this program
-//! cannot read (a newer one knows more effects or conditions) is refused, and said so: no order is born of it here.
+//! cannot read (a newer one knows more effects or conditions) is left to others, and said so: no order is born of it here, none moves.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
@@ -112,40 +112,28 @@ impl Store {
         Ok(self.graphs(machine))
     }
 
-    /// Learns the versions that a unit's orders are pinned to, and those that orders may be born with in it.
+    /// Learns the versions that a unit's orders are pinned to, and those that orders may be born with in it. Where one
+    /// cannot be read nothing of it may be decided here: not knowing an event is no reason to refuse it.
     pub(super) async fn learn(&self, tx: &mut Tx, unit: &Unit) -> Result<(), DbError> {
         let pinned = unit
             .orders
             .values()
-            .map(|it| (it.machine.to_string(), it.order.graph_version));
-        for (machine, version) in pinned.collect::<Vec<_>>() {
-            if let Err(unreadable) = self.learn_one(tx, &machine, version).await? {
-                error!("{unreadable}");
-            }
-        }
-        for (machine, version) in unit.may_be_born() {
-            if let Err(unreadable) = self.learn_one(tx, machine.as_str(), version).await? {
-                error!("{unreadable}");
-                // Another process may be able to: whoever asks for the birth asks again.
-                return Err(DbError::Unavailable(sqlx::Error::Protocol(unreadable.to_string())));
-            }
+            .map(|it| (it.machine.clone(), it.order.graph_version));
+        for (machine, version) in pinned.chain(unit.may_be_born()) {
+            self.learn_one(tx, machine.as_str(), version).await?;
         }
         Ok(())
     }
 
-    async fn learn_one(
-        &self,
-        tx: &mut Tx,
-        machine: &str,
-        version: GraphVersion,
-    ) -> Result<Result<(), Unreadable>, DbError> {
+    async fn learn_one(&self, tx: &mut Tx, machine: &str, version: GraphVersion) -> Result<(), DbError> {
         if self.graph(machine, version).is_some() {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let rows = tx
             .rows(DOCUMENT, vec![machine.into(), i64::from(version.0).into()])
             .await?;
         let document = rows.first().map_or(Ok(Json::Null), |row| row.json("document"))?;
-        Ok(read_graph(machine, version, document).map(|graph| self.know(Arc::new(graph))))
+        self.know(Arc::new(read_graph(machine, version, document)?));
+        Ok(())
     }
 }

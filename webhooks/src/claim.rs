@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use crate::keys::{Key, Material};
 use crate::signature::Rejection;
 
-/// What nobody has signed, in the form of a signature by ed25519: as much work as one that is wrong.
+/// What nobody has signed, in the form of a signature by ed25519: as much work over the body as one that is wrong.
 const NOBODYS: &[u8; 64] = b"Nobody has signed anything with this one: it is here for its 64\x0b";
 
 /// A callback's signed parts, read but not yet believed.
@@ -40,16 +40,6 @@ impl<'a> Claim<'a> {
     pub(crate) fn of_body(body: &'a [u8]) -> Self {
         Self {
             signed: vec![Cow::Borrowed(body)],
-            ..Self::default()
-        }
-    }
-
-    /// What stands for the claim of a request that has none: as much to work over as if an id and a time were signed.
-    pub(crate) fn stand_in(body: &'a [u8]) -> Self {
-        Self {
-            signed: [b"msg_00", &b"."[..], b"0000000000", b".", body]
-                .map(Cow::Borrowed)
-                .into(),
             ..Self::default()
         }
     }
@@ -83,11 +73,7 @@ impl<'a> Claim<'a> {
                 self.matches(mac.expect("HMAC takes keys of any length"), &self.sha512)
             }
             Material::Ed25519(public) => self.is_signed_for(public),
-            Material::Token(digest) => {
-                // A secret that was shown was digested.
-                let shown = self.token.unwrap_or_else(|| Sha256::digest("nobody's").into());
-                bool::from(shown.ct_eq(digest)) & self.token.is_some()
-            }
+            Material::Token(digest) => self.token.is_some_and(|shown| shown.ct_eq(digest).into()),
         }
     }
 
@@ -97,9 +83,6 @@ impl<'a> Claim<'a> {
             mac.update(part);
         }
         let right = mac.finalize().into_bytes();
-        if signatures.is_empty() {
-            std::hint::black_box(right.as_slice().ct_eq(&NOBODYS[..right.len()]));
-        }
         signatures.iter().fold(false, |found, signature| {
             bool::from(right.as_slice().ct_eq(signature)) | found
         })
@@ -108,7 +91,7 @@ impl<'a> Claim<'a> {
     fn is_signed_for(&self, public: &[u8; 32]) -> bool {
         let signed = self.signed.concat();
         let key = UnparsedPublicKey::new(&ED25519, public);
-        // Where none was shown the work is done all the same, and it is the longest of all: else its time would tell.
+        // The longest work of all.
         if self.ed25519.is_empty() {
             std::hint::black_box(key.verify(&signed, NOBODYS).is_ok());
         }

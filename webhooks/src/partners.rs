@@ -53,7 +53,7 @@ pub(crate) enum EventId {
 macro_rules! adapters {
     ($($(#[$doc:meta])* $variant:ident = $name:literal by $dialect:expr,)+) => {
         /// The language that a partner speaks; `adapter` in the partners file.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Adapter {
             $($(#[$doc])* $variant,)+
         }

@@ -28,6 +28,12 @@ impl Problem {
         name.split_once('-').map_or(name, |(_, reason)| reason)
     }
 
+    /// Whether it is said to somebody who was not believed, and whose request may have named a partner: its time must not
+    /// tell which.
+    pub(crate) fn is_told_to_anyone(self) -> bool {
+        !matches!(self, Self::TooFast { .. } | Self::Unavailable)
+    }
+
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Unauthorized => (

@@ -1,6 +1,7 @@
 //! `POST /webhooks/{partner}`: read once, verify, store, answer.
 
 mod body;
+mod tick;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use metrics::counter;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 pub use body::MAX_BODY;
@@ -92,8 +94,10 @@ async fn receive(
         counter!("webhook_turned_away_total").increment(1);
         return Problem::TooMany { after }.into_response();
     }
-    let taken = match body::read(&parts.headers, body).await {
-        Ok(body) => receiver.take(&partner, &parts, address, body).await,
+    let body = body::read(&parts.headers, body).await;
+    let read_at = Instant::now();
+    let taken = match body {
+        Ok(body) => receiver.take(&partner, parts, address, body).await,
         Err(problem) => {
             counter!("webhook_unread_total").increment(1);
             receiver.note_unread(&partner, problem, &parts, address);
@@ -102,6 +106,10 @@ async fn receive(
     };
     if let (Err(Problem::Unauthorized), Some(address)) = (&taken, address) {
         receiver.doors.count_rejection(address);
+    }
+    // Counted before, and nothing of the request is kept meanwhile: a flood that waits is no more than its connections.
+    if taken.is_err_and(Problem::is_told_to_anyone) {
+        tick::after(read_at).await;
     }
     taken.map_or_else(Problem::into_response, accept)
 }
@@ -124,13 +132,7 @@ fn accept(stored: Stored) -> Response {
 }
 
 impl Receiver {
-    async fn take(
-        &self,
-        partner: &str,
-        parts: &Parts,
-        address: Option<IpAddr>,
-        body: Bytes,
-    ) -> Result<Stored, Problem> {
+    async fn take(&self, partner: &str, parts: Parts, address: Option<IpAddr>, body: Bytes) -> Result<Stored, Problem> {
         let request = Incoming {
             method: &parts.method,
             path: parts.uri.path(),
@@ -157,7 +159,7 @@ impl Receiver {
         self.store(to_callback(partner, verified, &parts.headers, body)).await
     }
 
-    /// Hands over what was not believed. The work is the same for every cause.
+    /// Hands over what was not believed.
     fn note(&self, partner: &str, reason: &'static str, request: &Incoming<'_>) {
         self.inbox.reject(Unbelieved {
             partner: self.partners.adapter(partner).map(|_| partner.to_owned()),

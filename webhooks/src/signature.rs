@@ -71,34 +71,23 @@ impl Rejection {
     }
 }
 
-/// Stands for signatures that are missing or cannot be read.
-const STAND_IN: &str = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-
-/// Reads the three headers of the standard; each has to be there exactly once. All of them are read whatever is wrong with
-/// one: the time of a refusal must not tell which it was.
+/// Reads the three headers of the standard; each has to be there exactly once.
 pub(crate) fn read_standard<'a>(request: &Incoming<'a>) -> Result<Claim<'a>, Rejection> {
-    let id = request.header(ID).and_then(|id| {
-        // A full stop would let a signed id, time and body be cut at other places.
-        let fitting = is_event_id(id) && !id.contains('.');
-        fitting.then_some(id).ok_or(Rejection::Malformed(ID))
-    });
-    let timestamp = request.header(TIMESTAMP).and_then(|text| {
-        let seconds = read_seconds(text).ok_or(Rejection::Malformed(TIMESTAMP));
-        seconds.map(|at| (text, at))
-    });
-    let mut claim = Claim::default();
-    let list = request.header(SIGNATURE);
-    let signatures = list.and_then(|list| read_signatures(&mut claim, list));
-    if signatures.is_err() {
-        let read = read_signatures(&mut Claim::default(), std::hint::black_box(STAND_IN));
-        std::hint::black_box(read.is_ok());
+    let id = request.header(ID)?;
+    // A full stop would let a signed id, time and body be cut at other places.
+    if !is_event_id(id) || id.contains('.') {
+        return Err(Rejection::Malformed(ID));
     }
-    let (id, (timestamp, signed_at)) = (id?, timestamp?);
-    signatures?;
+    let timestamp = request.header(TIMESTAMP)?;
+    let signed_at = read_seconds(timestamp).ok_or(Rejection::Malformed(TIMESTAMP))?;
     let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", request.body];
-    claim.signed = parts.into_iter().map(Cow::Borrowed).collect();
-    claim.signed_at = Some(signed_at);
-    claim.event_id = Some(id.to_owned());
+    let mut claim = Claim {
+        signed: parts.into_iter().map(Cow::Borrowed).collect(),
+        signed_at: Some(signed_at),
+        event_id: Some(id.to_owned()),
+        ..Claim::default()
+    };
+    read_signatures(&mut claim, request.header(SIGNATURE)?)?;
     Ok(claim)
 }
 

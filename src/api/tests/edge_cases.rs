@@ -5,19 +5,31 @@ use axum::http::{Request, StatusCode};
 use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use waybill_domain::{OrderId, Role};
+use waybill_domain::{GraphVersion, OrderId, Role};
 
 use super::callbacks::Sent;
 use super::world::{Answered, World, on_both, uber};
 use crate::store::CallbackFilter;
+use crate::template::Template;
 
 /// Sends a callback of the partner `swift`; answers its id.
 async fn tell(world: &World, id: &str, kind: &str, data: Json) -> Uuid {
-    let body = json!({ "type": kind, "timestamp": "2026-11-20T11:00:00Z", "data": data }).to_string();
-    take(world, id, Sent::new(id, body).sent()).await
+    take(world, id, said(id, kind, data)).await
 }
 
-async fn take(world: &World, id: &str, (request, body): (axum::http::request::Builder, Body)) -> Uuid {
+fn said(id: &str, kind: &str, data: Json) -> (axum::http::request::Builder, Body) {
+    let body = json!({ "type": kind, "timestamp": "2026-11-20T11:00:00Z", "data": data }).to_string();
+    Sent::new(id, body).sent()
+}
+
+async fn take(world: &World, id: &str, sent: (axum::http::request::Builder, Body)) -> Uuid {
+    let callback = store(world, id, sent).await;
+    world.engine.apply_callback(callback).await.unwrap();
+    callback
+}
+
+/// Sends it, and leaves it to be applied later.
+async fn store(world: &World, id: &str, (request, body): (axum::http::request::Builder, Body)) -> Uuid {
     let answered = world.send(request, body).await;
     assert_eq!(answered.status, StatusCode::OK, "{id}: {}", answered.text);
     let known = CallbackFilter {
@@ -25,9 +37,7 @@ async fn take(world: &World, id: &str, (request, body): (axum::http::request::Bu
         limit: 1,
         ..CallbackFilter::default()
     };
-    let callback = world.engine.store().heard(&known).await.unwrap()[0].callback_id;
-    world.engine.apply_callback(callback).await.unwrap();
-    callback
+    world.engine.store().heard(&known).await.unwrap()[0].callback_id
 }
 
 /// What a callback was, as the operators' list says it.
@@ -62,6 +72,27 @@ async fn say(world: &World, link: &str, received: &str) -> Answered {
 
 fn up(order: OrderId, number: &str) -> Json {
     json!({ "reference": order, "partner_order_number": number })
+}
+
+/// Publishes the shipped graph of a machine under that version, with an effect that only a newer program has.
+async fn keep_unreadable(world: &World, machine: &str, version: u32) {
+    let graph = Template::every_machine().graph(machine, GraphVersion(1)).unwrap();
+    let mut document = serde_json::to_value(graph.document()).unwrap();
+    let initial = document["initial"].as_str().unwrap().to_owned();
+    document["states"][initial]["on_enter"] = json!(["launch_rocket"]);
+    let kept = world
+        .engine
+        .store()
+        .keep_version(machine, version, "of a newer program", document);
+    assert_eq!(kept.await.unwrap(), "of a newer program");
+}
+
+/// Lets an order obey that version, as a program does that can read both.
+async fn pin(world: &World, order: OrderId, version: i64) {
+    let mut tx = world.db.tx().await.unwrap();
+    let moved = "UPDATE instances SET graph_version = $1 WHERE id = $2";
+    tx.execute(moved, vec![version.into(), order.0.into()]).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 on_both! {
@@ -330,5 +361,49 @@ on_both! {
         let listed = world.operator_gets("/v1/callbacks").await.json();
         assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
         assert_eq!(log(&world, order).await.iter().filter(|row| row.0 == "PARTNER_PICKED_UP").count(), 1);
+    }
+
+    async fn what_obeys_a_version_that_this_program_cannot_read_is_left_to_others_and_nothing_is_lost(world: World) {
+        let order = world.order("o-1").await;
+        let bystander = world.order("o-2").await;
+        let cancel = json!({ "cancel_reason": "OPERATOR_DECISION" });
+        // A newer program has published what this one does not know, moved an order there, and lets meals begin so.
+        keep_unreadable(&world, "delivery-order", 2).await;
+        keep_unreadable(&world, "food-order", 1).await;
+        pin(&world, order, 2).await;
+        let mut tx = world.db.tx().await.unwrap();
+        let activated = "INSERT INTO graph_activations (machine, revision, shares, activated_by, activated_at)
+                         SELECT 'food-order', 1, $1, 'newer', activated_at FROM graph_activations WHERE revision = 1";
+        tx.execute(activated, vec![json!([{ "version": 1, "weight": 100 }]).into()]).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let (refused, beside) = tokio::join!(
+            world.report(Role::Operator, "ada", order, "CANCELLED", cancel.clone()),
+            world.report(Role::Operator, "ada", bystander, "CANCELLED", cancel.clone()),
+        );
+        let unborn = Request::post("/v1/machines/food-order/instances")
+            .header("authorization", format!("Bearer {}", world.token(Role::Service, "shop")))
+            .header("content-type", "application/json")
+            .header("idempotency-key", "basket-1");
+        let unborn = world.send(unborn, Body::from("{}")).await;
+        let callback = store(&world, "up", said("up", "delivery.picked_up", up(order, "N-1"))).await;
+        let applied = world.engine.apply_callback(callback).await;
+        let shown = world.operator_gets(&format!("/v1/delivery-orders/{order}")).await.json();
+
+        for answered in [&refused, &unborn] {
+            assert_eq!((answered.status.as_u16(), answered.code().as_str()), (503, "unavailable"), "{}", answered.text);
+            assert_ne!(answered.header("retry-after"), "");
+        }
+        assert!(applied.is_err(), "its task is run again");
+        assert_eq!(disposition(&world, callback).await, "received");
+        assert_eq!((&shown["state"], &shown["graph_version"]), (&json!("CREATED"), &json!(2)));
+        assert_eq!(log(&world, order).await.len(), 1);
+        assert_eq!(beside.status, StatusCode::OK, "{}", beside.text);
+
+        // Where it can be read, what waited is done.
+        pin(&world, order, 1).await;
+        world.engine.apply_callback(callback).await.unwrap();
+        assert_eq!((disposition(&world, callback).await.as_str(), world.state(order).await.as_str()), ("accepted", "PICKED_UP"));
+        assert_eq!(cases(&world).await, [""; 0]);
     }
 }

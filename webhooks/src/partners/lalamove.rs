@@ -44,13 +44,13 @@ impl Dialect for Lalamove {
     }
 
     fn claim<'a>(&self, request: &Incoming<'a>) -> Result<Claim<'a>, Rejection> {
-        let envelope = serde_json::from_slice::<Envelope<'a>>(request.body);
         if let Ok(token) = request.token() {
             return Ok(Claim {
                 token: Some(Sha256::digest(token).into()),
                 ..Claim::of_body(request.body)
             });
         }
+        let envelope = serde_json::from_slice::<Envelope<'a>>(request.body);
         let envelope = envelope.map_err(|_| Rejection::Malformed("signature"))?;
         let signature = hex::decode(&*envelope.signature).map_err(|_| Rejection::Malformed("signature"))?;
         let timestamp = envelope.timestamp.get().trim_matches('"');

@@ -12,18 +12,17 @@ use chrono::DateTime;
 use hmac::{Hmac, Mac};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sha2::{Sha256, Sha512};
-use waybill_webhooks::{Adapter, Doors, Key, PartnerKeys, Trust, router};
+use waybill_webhooks::{Adapter, Doors, Key, MAX_BODY, PartnerKeys, Trust, router};
 
 use crate::partner::{FakeInbox, NOW, Signed};
-use crate::timing::{shuffle, superiority};
+use crate::timing::{WARM, shuffle, tell};
 
 const BODY: &str = r#"{"type":"delivery.delivered","timestamp":"2026-11-20T11:00:00Z","data":{"reference":"r"}}"#;
 const ALTERED: &str = r#"{"type":"delivery.delivered","timestamp":"2026-11-20T11:00:00Z","data":{"reference":"s"}}"#;
-/// How much more often than in half of the pairs one cause may take longer. Without optimization a signature that is there
-/// takes microseconds to read, and in a release none; by chance alone 150 differ by 0.03 from the others, 2,500 by 0.01.
-const TELLING: f64 = if cfg!(debug_assertions) { 0.25 } else { 0.10 };
-/// Requests that are not measured: the first are slow for other reasons.
-const WARM: usize = 20;
+/// The largest body, over which trying keys takes longest; without optimization a thousandth is as much work.
+const MUCH: usize = if cfg!(debug_assertions) { 1024 } else { MAX_BODY };
+/// What one connection takes turns with: one after the other they would take minutes, and most of that is waiting.
+const PER_LINE: usize = 3;
 /// A private key that nobody else has; the public half is the partner's.
 const SEALED: [u8; 32] = [9; 32];
 
@@ -292,7 +291,9 @@ fn ask(stream: &mut TcpStream, request: &[u8]) -> (u16, Duration) {
     let (mut read, began) = (0, Instant::now());
     stream.write_all(request).unwrap();
     loop {
-        read += stream.read(&mut answer[read..]).unwrap();
+        let more = stream.read(&mut answer[read..]).unwrap();
+        assert_ne!(more, 0, "the connection ends in the middle of an answer");
+        read += more;
         let text = std::str::from_utf8(&answer[..read]).unwrap();
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
             continue;
@@ -306,86 +307,119 @@ fn ask(stream: &mut TcpStream, request: &[u8]) -> (u16, Duration) {
     }
 }
 
-/// How long each of these took, so often each, mixed in an order of its own each time.
-fn measure(stream: &mut TcpStream, rounds: usize, requests: &[(Vec<u8>, u16)]) -> Vec<Vec<Duration>> {
-    let mut times = vec![Vec::with_capacity(rounds); requests.len()];
-    let mut order: Vec<usize> = (0..requests.len()).collect();
-    for round in 0..rounds + WARM {
-        shuffle(&mut order, round);
-        for place in &order {
-            let (request, expected) = &requests[*place];
-            let (status, took) = ask(stream, request);
-            assert_eq!(status, *expected, "{}", String::from_utf8_lossy(request));
-            if round >= WARM {
-                times[*place].push(took);
-            }
-        }
-    }
-    times
+/// Requests that are refused, by what they differ in; the last is refused before it is taken.
+struct Group {
+    title: &'static str,
+    names: Vec<&'static str>,
+    requests: Vec<(Vec<u8>, u16)>,
 }
 
-/// How far each is from one half, against all others of these.
-fn tell(times: &[Vec<Duration>]) -> Vec<f64> {
-    let others = |place: usize| -> Vec<Duration> {
-        let others = times.iter().enumerate().filter(|(other, _)| *other != place);
-        others.flat_map(|(_, times)| times.iter().copied()).collect()
+impl Group {
+    fn of(title: &'static str, wires: Vec<(&'static str, Wire)>) -> Self {
+        // A body that nobody reads would end the connection.
+        let early = (Wire::to(&wires[0].1.path, BODY).bytes("PUT"), 405);
+        let refused = wires.iter().map(|(_, wire)| (wire.bytes("POST"), 401));
+        Self {
+            title,
+            requests: refused.chain([early]).collect(),
+            names: wires.iter().map(|(name, _)| *name).collect(),
+        }
+    }
+
+    /// Who is there, and how it signs, is nobody's business either.
+    fn of_partners(title: &'static str, body: &str) -> Self {
+        let partners = SCHEMES
+            .iter()
+            .map(|scheme| (scheme.name, Wire::to(scheme.path(), body)));
+        let nobody = ("nobody", Wire::to("/webhooks/nobody", body));
+        Self::of(title, partners.chain([nobody]).collect())
+    }
+
+    /// How long each took, so often each.
+    fn measure(&self, address: SocketAddr, rounds: usize) -> Vec<Vec<Duration>> {
+        let lines = self.requests.len() / PER_LINE;
+        std::thread::scope(|scope| {
+            let measure = |line| scope.spawn(move || self.measure_over(address, line * rounds, rounds / lines));
+            let lines: Vec<_> = (0..lines).map(measure).collect();
+            let mut times = vec![Vec::with_capacity(rounds); self.requests.len()];
+            for line in lines {
+                for (all, some) in times.iter_mut().zip(line.join().unwrap()) {
+                    all.extend(some);
+                }
+            }
+            times
+        })
+    }
+
+    /// The same over one connection, mixed in an order of its own each time.
+    fn measure_over(&self, address: SocketAddr, seed: usize, rounds: usize) -> Vec<Vec<Duration>> {
+        let mut stream = connect(address);
+        let mut times = vec![Vec::with_capacity(rounds); self.requests.len()];
+        let mut order: Vec<usize> = (0..self.requests.len()).collect();
+        for round in 0..rounds + WARM {
+            shuffle(&mut order, seed + round);
+            for place in &order {
+                let (request, expected) = &self.requests[*place];
+                let (status, took) = ask(&mut stream, request);
+                assert_eq!(status, *expected, "{}: {:?}", self.title, self.names.get(*place));
+                if round >= WARM {
+                    times[*place].push(took);
+                }
+            }
+        }
+        times
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+fn rounds() -> usize {
+    match std::env::var_os("WAYBILL_TEST_LONG") {
+        Some(_) => 2500,
+        None => 300,
+    }
+}
+
+/// Measures them beside each other; answers what tells more than chance.
+fn telling(address: SocketAddr, groups: &[Group]) -> Vec<(&'static str, (&'static str, f64))> {
+    let measured: Vec<_> = std::thread::scope(|scope| {
+        let measure = |group| scope.spawn(move || Group::measure(group, address, rounds()));
+        let running: Vec<_> = groups.iter().map(measure).collect();
+        running.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    let told = |(group, times): (&Group, Vec<_>)| {
+        let told = tell(group.title, &group.names, &times).into_iter();
+        told.map(|it| (group.title, it)).collect::<Vec<_>>()
     };
-    (0..times.len())
-        .map(|place| superiority(&times[place], &others(place)))
-        .collect()
+    groups.iter().zip(measured).flat_map(told).collect()
 }
 
 #[test]
 fn over_a_connection_no_scheme_tells_by_time_why_it_refused() {
-    let rounds = match std::env::var_os("WAYBILL_TEST_LONG") {
-        Some(_) => 2500,
-        None => 150,
-    };
     let (_runtime, address) = serve();
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    let mut telling = Vec::new();
-
     for scheme in &SCHEMES {
         // Right but for what is wrong with it: else every cause would be the same.
         let right = scheme.proven(scheme.secret, BODY, NOW, BODY).bytes("POST");
-        assert_eq!(ask(&mut stream, &right).0, 200, "{}", scheme.name);
-        let causes = scheme.causes();
-        let mut requests: Vec<(Vec<u8>, u16)> = causes.iter().map(|(_, wire)| (wire.bytes("POST"), 401)).collect();
-        // What this test has to be able to see: a refusal before the work is done.
-        requests.push((causes[0].1.bytes("PUT"), 405));
-        let mut times = measure(&mut stream, rounds, &requests);
-        let early = times.pop().unwrap();
-
-        let seen = superiority(&early, &times.concat());
-        let told: Vec<(&str, f64)> = causes.iter().map(|(cause, _)| *cause).zip(tell(&times)).collect();
-        println!("{}: {told:.3?}, and an early refusal {seen:.3}", scheme.name);
-        assert!(
-            seen < 0.5 - TELLING,
-            "{}: an early refusal has to be seen: {seen:.3}",
-            scheme.name
-        );
-        telling.extend(
-            told.into_iter()
-                .filter(|(_, more)| (more - 0.5).abs() > TELLING)
-                .map(|it| (scheme.name, it)),
-        );
+        assert_eq!(ask(&mut connect(address), &right).0, 200, "{}", scheme.name);
     }
 
-    // Who is there, and how it signs, is nobody's business either.
-    let nobody = Wire::to("/webhooks/nobody", BODY);
-    let wires = SCHEMES
-        .iter()
-        .map(|scheme| Wire::to(scheme.path(), BODY))
-        .chain([nobody]);
-    let requests: Vec<(Vec<u8>, u16)> = wires.map(|wire| (wire.bytes("POST"), 401)).collect();
-    let names = SCHEMES.iter().map(|scheme| scheme.name).chain(["nobody"]);
-    let told: Vec<(&str, f64)> = names.zip(tell(&measure(&mut stream, rounds, &requests))).collect();
-    println!("by partner: {told:.3?}");
-    telling.extend(
-        told.into_iter()
-            .filter(|(_, more)| (more - 0.5).abs() > TELLING)
-            .map(|it| ("no proof", it)),
-    );
+    let schemes = SCHEMES.iter().map(|scheme| Group::of(scheme.name, scheme.causes()));
+    let telling = telling(address, &schemes.collect::<Vec<_>>());
+
     assert!(telling.is_empty(), "the time tells: {telling:.3?}");
+}
+
+#[test]
+fn over_a_connection_no_partner_tells_by_time_that_it_is_there() {
+    let (_runtime, address) = serve();
+
+    for (title, body) in [("little", BODY), ("much", &" ".repeat(MUCH))] {
+        let telling = telling(address, &[Group::of_partners(title, body)]);
+
+        assert!(telling.is_empty(), "the time tells: {telling:.3?}");
+    }
 }
