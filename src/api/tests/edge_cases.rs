@@ -9,7 +9,7 @@ use waybill_domain::{GraphVersion, OrderId, Role};
 
 use super::callbacks::Sent;
 use super::world::{Answered, World, on_both, uber};
-use crate::store::CallbackFilter;
+use crate::store::{CallbackFilter, CallbackState};
 use crate::template::Template;
 
 /// Sends a callback of the partner `swift`; answers its id.
@@ -395,7 +395,8 @@ on_both! {
             assert_ne!(answered.header("retry-after"), "");
         }
         assert!(applied.is_err(), "its task is run again");
-        assert_eq!(disposition(&world, callback).await, "received");
+        let waiting = world.engine.store().callback(callback).await.unwrap().unwrap();
+        assert_eq!(waiting.state, CallbackState::Received);
         assert_eq!((&shown["state"], &shown["graph_version"]), (&json!("CREATED"), &json!(2)));
         assert_eq!(log(&world, order).await.len(), 1);
         assert_eq!(beside.status, StatusCode::OK, "{}", beside.text);

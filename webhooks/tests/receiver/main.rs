@@ -7,9 +7,11 @@ mod schemes;
 mod timing;
 mod wire;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use partner::{Answer, FakeInbox, NEW_SECRET, NOW, OLD_SECRET, Signed, answer, ask, receiver, receiver_behind};
 use waybill_webhooks::doors::{Limits, Proxies};
@@ -229,6 +231,48 @@ async fn a_partner_that_tells_more_than_it_may_is_told_when_to_come_again_and_no
     assert!((1..=21).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
     assert_eq!(answer(&router, other).await.status, StatusCode::OK);
     assert_eq!(inbox.len(), 4, "what was refused is not stored");
+}
+
+#[tokio::test]
+async fn an_address_that_is_never_right_is_not_listened_to_for_a_while_and_others_are() {
+    let inbox = FakeInbox::answering(Ok(Stored::New));
+    let limits = Limits {
+        rejections: std::num::NonZeroU32::new(3).unwrap(),
+        ..Limits::default()
+    };
+    let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+    let router = receiver_behind(&inbox, Doors::new(proxies, limits));
+    let send = async |peer: &str, forwarded: &str, signed: Signed| {
+        let peer = SocketAddr::new(peer.parse().unwrap(), 40_000);
+        let mut request = signed.header("x-forwarded-for", forwarded).request();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        answer(&router, request).await
+    };
+    let right = |id: &str| Signed::new(id, BODY);
+
+    for host in 1..=4 {
+        let forged = right("msg_0").replace("webhook-signature", "v1,AAAA");
+        let refused = send(&format!("2001:db8:0:1::{host}"), "", forged).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    }
+    let closed = [
+        send("2001:db8:0:1:ffff::1", "", right("msg_1")).await,
+        send("10.0.0.1", "192.0.2.9, 2001:db8:0:1::9", right("msg_2")).await,
+    ];
+    let open = [
+        send("2001:db8:0:2::1", "", right("msg_3")).await,
+        // Only our own proxies say whom they speak for.
+        send("203.0.113.9", "2001:db8:0:1::9", right("msg_4")).await,
+        send("10.0.0.1", "198.51.100.1", right("msg_5")).await,
+    ];
+
+    for closed in closed {
+        assert_eq!(closed.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(closed.json()["type"], "/problems/webhook-too-many");
+        assert!((1..=21).contains(&closed.header("retry-after").parse::<u64>().unwrap()));
+    }
+    assert!(open.iter().all(|answer| answer.status == StatusCode::OK), "{open:?}");
+    assert_eq!(inbox.len(), 3, "who is not listened to leaves nothing");
 }
 
 #[tokio::test]
