@@ -9,7 +9,8 @@ use waybill_domain::{GraphVersion, OrderId, Role};
 
 use super::callbacks::Sent;
 use super::world::{Answered, World, on_both, uber};
-use crate::store::{CallbackFilter, CallbackState};
+use crate::store::CallbackFilter;
+use crate::store::record::CallbackState;
 use crate::template::Template;
 
 /// Sends a callback of the partner `swift`; answers its id.
