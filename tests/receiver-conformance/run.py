@@ -1,6 +1,6 @@
 """Runs the scenarios of luckyteagirl/webhook-receiver-conformance against `waybill` on loopback, and prints the results.
 
-    tests/receiver-conformance/run.py --suite PATH/TO/webhook-conformance --waybill target/release/waybill
+    python3 tests/receiver-conformance/run.py --suite PATH/TO/webhook-conformance --waybill target/release/waybill
 
 The suite is not part of this repository: install it beside (`pip install` of a checkout gives `webhook-conformance`).
 With WAYBILL_DATABASE_URL and WAYBILL_BROKER_URL in the environment `serve` and `work` run on them; without, `all` runs on
