@@ -2,10 +2,12 @@
 //!
 //! Safe when it publishes twice: a task's id is its effect's id, and an effect acts once.
 
-use std::collections::HashMap;
+mod refusals;
+
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -13,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use waybill_domain::OrderId;
+use waybill_tasks::celery::message::Message;
 use waybill_tasks::celery::transport::{PublishError, Routing, Transport};
 
 use crate::engine::{EVENTS_EXCHANGE, Engine, EngineError, unpack};
 use crate::store::Leadership;
 use crate::store::committer::{AfterCommit, Committed};
 use crate::store::record::Effect;
+use refusals::{Destination, Refusals, Turn};
 
 /// Commits whose effects wait to be published, at most; beyond that the relay finds them in the table.
 const COMMITS: usize = 1024;
@@ -36,6 +40,8 @@ const CANDIDACY: Duration = Duration::from_secs(1);
 const FORGOTTEN_EVERY: u32 = 240;
 /// What one look takes.
 const BATCH: i64 = 256;
+/// When what may have reached the broker, or not, is published again.
+const UNKNOWN: Duration = Duration::from_secs(2);
 
 /// What the committer tells after each commit, and who waits for it.
 #[derive(Debug)]
@@ -92,12 +98,25 @@ impl Outlet {
 pub struct Relay {
     engine: Engine,
     transport: Arc<dyn Transport>,
+    refusals: Arc<Refusals>,
+}
+
+/// Why something was not published.
+enum Unpublished {
+    /// Its queue refuses, for that cause; whether it was tried or not.
+    Refused(String),
+    /// Nobody knows whether it reached the broker.
+    Unknown(String),
 }
 
 impl Relay {
     /// Publishes over this transport.
     pub fn new(engine: Engine, transport: Arc<dyn Transport>) -> Self {
-        Self { engine, transport }
+        Self {
+            engine,
+            transport,
+            refusals: Arc::default(),
+        }
     }
 
     /// Publishes what this process commits, until `stop`.
@@ -189,7 +208,8 @@ impl Relay {
             return Ok(());
         }
         loop {
-            let effects = store.due_effects(BATCH).await?;
+            let held = self.refusals.causes(Instant::now());
+            let effects = store.due_effects(BATCH, &held).await?;
             let full = effects.len() == BATCH as usize;
             if !self.publish(effects).await || !full {
                 break;
@@ -212,7 +232,8 @@ impl Relay {
         self.publish_parked().await
     }
 
-    /// Publishes effects, those of one order one after the other. Answers whether all are with the broker.
+    /// Publishes effects, those of one order one after the other. Answers whether the broker and the store go along; a queue that
+    /// refuses keeps nobody from what is for others.
     async fn publish(&self, effects: Vec<Effect>) -> bool {
         let mut by_order: HashMap<Option<OrderId>, Vec<Effect>> = HashMap::new();
         let mut alone = Vec::new();
@@ -227,25 +248,32 @@ impl Relay {
             .chain(alone)
             .map(|effects| self.publish_in_order(effects));
         let mut sent = Vec::new();
-        let mut all = true;
+        let (mut refused, mut unknown) = (BTreeMap::new(), BTreeMap::new());
         for (confirmed, failed) in join_all(orders).await {
             sent.extend(confirmed);
-            if let Some((effect, error)) = failed {
-                all = false;
-                self.defer(&effect, &error).await;
+            match failed {
+                Some((effect, Unpublished::Unknown(cause))) => _ = unknown.insert(effect.effect_id, cause),
+                // It says so already.
+                Some((effect, Unpublished::Refused(cause))) if effect.cause.as_ref() == Some(&cause) => (),
+                Some((effect, Unpublished::Refused(cause))) => _ = refused.insert(effect.effect_id, cause),
+                None => (),
             }
         }
-        if !sent.is_empty()
-            && let Err(error) = self.engine.mark_sent(&sent).await
-        {
+        let mut all = unknown.is_empty();
+        if !refused.is_empty() {
+            all &= kept("held", self.engine.hold(refused).await);
+        }
+        if !unknown.is_empty() {
+            kept("deferred", self.engine.defer(unknown, UNKNOWN).await);
+        }
+        if !sent.is_empty() {
             // They will be published again, and act once.
-            warn!("{} published effects could not be marked: {error}", sent.len());
-            return false;
+            all &= kept("marked as sent", self.engine.mark_sent(&sent).await);
         }
         all
     }
 
-    async fn publish_in_order(&self, mut effects: Vec<Effect>) -> (Vec<Effect>, Option<(Effect, PublishError)>) {
+    async fn publish_in_order(&self, mut effects: Vec<Effect>) -> (Vec<Effect>, Option<(Effect, Unpublished)>) {
         effects.sort_by_key(|effect| (effect.sequence, effect.ordinal));
         let mut sent = Vec::new();
         for effect in effects {
@@ -256,32 +284,50 @@ impl Relay {
             } else {
                 Routing::Mandatory
             };
-            match self.transport.publish(message, routing).await {
+            match self.offer(message, routing).await {
                 Ok(()) => sent.push(effect),
-                Err(error) => return (sent, Some((effect, error))),
+                Err(unpublished) => return (sent, Some((effect, unpublished))),
             }
         }
         (sent, None)
     }
 
-    async fn defer(&self, effect: &Effect, error: &PublishError) {
-        if matches!(error, PublishError::Unroutable { exchange, .. } if exchange == EVENTS_EXCHANGE) {
-            self.transport.ensure_exchange(EVENTS_EXCHANGE).await;
+    /// Publishes, unless the queue is known to refuse and it is not this message's turn to ask.
+    async fn offer(&self, message: Message, routing: Routing) -> Result<(), Unpublished> {
+        let to = Destination::of(&message);
+        let turn = self.refusals.turn(&to, Instant::now());
+        if let Turn::Waits(cause) = turn {
+            return Err(Unpublished::Refused(cause));
         }
-        let after = match error {
-            PublishError::Unroutable { exchange, .. } if exchange == EVENTS_EXCHANGE => Duration::from_secs(1),
-            PublishError::Unroutable { .. } => Duration::from_secs(30),
-            PublishError::Unconfirmed(_) => Duration::from_secs(2),
+        let Err(error) = self.transport.publish(message, routing).await else {
+            self.refusals.taken(&to, &turn);
+            return Ok(());
         };
-        if let Err(error) = self.engine.defer(effect.effect_id, after, error.to_string()).await {
-            warn!("effect {} could not be deferred: {error}", effect.effect_id);
+        let cause = error.to_string();
+        let refuses = match error {
+            PublishError::Refused { .. } => true,
+            PublishError::Unroutable { exchange, .. } => {
+                if exchange == EVENTS_EXCHANGE {
+                    self.transport.ensure_exchange(EVENTS_EXCHANGE).await;
+                }
+                true
+            }
+            PublishError::Unconfirmed(_) => false,
+        };
+        if refuses {
+            self.refusals.refused(&to, &turn, cause.clone(), Instant::now());
+        }
+        match refuses {
+            true => Err(Unpublished::Refused(cause)),
+            false => Err(Unpublished::Unknown(cause)),
         }
     }
 
     async fn publish_parked(&self) -> Result<(), EngineError> {
         let store = self.engine.store();
         let mut published = Vec::new();
-        for parked in store.due_messages(BATCH).await? {
+        let held = self.refusals.queues(Instant::now());
+        for parked in store.due_messages(BATCH, &held).await? {
             let message = match unpack(store, "parked_messages", parked.message_id, &parked.message) {
                 Ok(message) => message.into_message(),
                 Err(error) => {
@@ -290,14 +336,16 @@ impl Relay {
                 }
             };
             // Back to the queue that it came from, whatever exchange it came through.
-            let message = waybill_tasks::celery::message::Message {
+            let message = Message {
                 exchange: String::new(),
                 routing_key: parked.queue.clone(),
                 ..message
             };
-            match self.transport.publish(message, Routing::Mandatory).await {
+            match self.offer(message, Routing::Mandatory).await {
                 Ok(()) => published.push(parked.message_id),
-                Err(error) => warn!("message {} has to wait: {error}", parked.message_id),
+                // It stays due, and is left out until its queue is asked again.
+                Err(Unpublished::Refused(_)) => (),
+                Err(Unpublished::Unknown(cause)) => warn!("message {} has to wait: {cause}", parked.message_id),
             }
         }
         if !published.is_empty() {
@@ -305,4 +353,12 @@ impl Relay {
         }
         Ok(())
     }
+}
+
+/// Whether what became of effects could be written.
+fn kept(what: &str, written: Result<(), EngineError>) -> bool {
+    if let Err(error) = &written {
+        warn!("effects could not be {what}: {error}");
+    }
+    written.is_ok()
 }

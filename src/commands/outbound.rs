@@ -97,6 +97,7 @@ impl From<PublishError> for Failure {
             PublishError::Unroutable { .. } => {
                 Self::unreachable(format!("{error}: `waybill work` makes the queue at its first start"))
             }
+            PublishError::Refused { .. } => Self::unreachable(format!("{error}: send it again when there is room")),
             PublishError::Unconfirmed(_) => {
                 Self::unreachable(format!("{error}: it may or may not be there, send it again"))
             }

@@ -79,7 +79,7 @@ on_both! {
         assert!(matches!(answer, BookingAnswer::Done(_)), "{answer:?}");
         assert_eq!(last(&fixture, id).await, ("BOOKING_NOT_FOUND".to_owned(), (Role::Operator, "ada".to_owned()), None));
         let effect = effect_id(id, 1, "book_delivery_partner");
-        let due = fixture.engine.store().due_effects(10).await.unwrap();
+        let due = fixture.engine.store().due_effects(10, &[]).await.unwrap();
         assert!(due.iter().any(|it| it.effect_id == effect && it.attempts == 0), "{due:?}");
         fail(&fixture, id).await;
         assert_ne!(case_of(&fixture, id).await, case, "another loss is another case");

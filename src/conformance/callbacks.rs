@@ -42,7 +42,7 @@ on_both! {
         let early = fixture.callback("m1", "delivery.delivered", json!({ "reference": id })).await;
         assert_eq!((fixture.callback_state(early).await.as_str(), fixture.state(id).await.as_str()), ("parked", "CREATED"));
         fixture.callback("m2", "delivery.picked_up", json!({ "reference": id, "partner_order_number": "P-1" })).await;
-        let due = fixture.engine.store().due_effects(10).await.unwrap();
+        let due = fixture.engine.store().due_effects(10, &[]).await.unwrap();
         assert!(due.iter().any(|effect| effect.effect_id == early), "the parked callback gets its turn: {due:?}");
         fixture.engine.apply_callback(early).await.unwrap();
 

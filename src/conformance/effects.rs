@@ -23,7 +23,7 @@ async fn publish_by_two_clocks(fixture: &Fixture, ahead: TimeDelta) -> Vec<&'sta
     fixture.order_in("o1", "PICKED_UP").await;
     let (mut process, later) = (fixture.later(ahead).await, fixture.later(TimeDelta::seconds(10)).await);
     loop {
-        let due = later.store().due_effects(10).await.unwrap();
+        let due = later.store().due_effects(10, &[]).await.unwrap();
         if due.is_empty() {
             break;
         }
@@ -113,9 +113,9 @@ on_both! {
 
         let effect = fixture.engine.store().effect(book).await.unwrap().unwrap();
         assert_eq!((effect.state.as_str(), effect.attempts), ("requested", 0));
-        assert_eq!(fixture.engine.store().due_effects(10).await.unwrap(), vec![]);
+        assert_eq!(fixture.engine.store().due_effects(10, &[]).await.unwrap(), vec![]);
         let later = fixture.later(TimeDelta::seconds(31)).await;
-        let due = later.store().due_effects(10).await.unwrap();
+        let due = later.store().due_effects(10, &[]).await.unwrap();
         assert!(due.iter().any(|effect| effect.effect_id == book), "{due:?}");
     }
 
@@ -126,7 +126,7 @@ on_both! {
 
         let mut order = Vec::new();
         loop {
-            let due = later.store().due_effects(10).await.unwrap();
+            let due = later.store().due_effects(10, &[]).await.unwrap();
             assert!(due.len() <= 1, "only the oldest unpublished one: {due:?}");
             let Some(effect) = due.into_iter().next() else { break };
             order.push(effect.name.clone());

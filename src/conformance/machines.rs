@@ -102,7 +102,7 @@ async fn published_after(fixture: &Fixture, passed: TimeDelta) -> Vec<(String, S
     let later = fixture.later(passed + TimeDelta::seconds(10)).await;
     let mut tasks = Vec::new();
     loop {
-        let due = later.store().due_effects(100).await.unwrap();
+        let due = later.store().due_effects(100, &[]).await.unwrap();
         if due.is_empty() {
             return tasks;
         }

@@ -173,7 +173,7 @@ on_both! {
 
         book(&fixture, id).await;
         let later = fixture.later(TimeDelta::seconds(30)).await;
-        let due = later.store().due_effects(100).await.unwrap();
+        let due = later.store().due_effects(100, &[]).await.unwrap();
         assert!(due.iter().any(|effect| effect.effect_id == callback), "it is looked for again: {due:?}");
         later.apply_callback(callback).await.unwrap();
 

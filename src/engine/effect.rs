@@ -1,6 +1,6 @@
 //! Effects on their way: published, begun, ended, and what follows from how they ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,9 +47,15 @@ impl Engine {
         Ok(self.committer.submit(MarkSent { effects }).await?)
     }
 
-    /// An effect could not be published: not before `after` has passed.
-    pub async fn defer(&self, effect: Uuid, after: Duration, cause: String) -> Result<(), EngineError> {
-        Ok(self.committer.submit(Defer { effect, after, cause }).await?)
+    /// Effects could not be published, each for its cause: not before `after` has passed.
+    pub async fn defer(&self, causes: BTreeMap<Uuid, String>, after: Duration) -> Result<(), EngineError> {
+        let after = Some(after);
+        Ok(self.committer.submit(Hold { causes, after }).await?)
+    }
+
+    /// The queues of these effects refuse them, each as its cause says. They stay due: who publishes knows which causes still hold.
+    pub async fn hold(&self, causes: BTreeMap<Uuid, String>) -> Result<(), EngineError> {
+        Ok(self.committer.submit(Hold { causes, after: None }).await?)
     }
 
     pub(super) async fn lease(&self, effect: Uuid, name: &str, order: OrderId) -> Result<Lease, EngineError> {
@@ -184,32 +190,33 @@ impl Command for MarkSent {
     }
 }
 
-struct Defer {
-    effect: Uuid,
-    after: Duration,
-    cause: String,
+struct Hold {
+    causes: BTreeMap<Uuid, String>,
+    after: Option<Duration>,
 }
 
-impl Command for Defer {
+impl Command for Hold {
     type Answer = ();
 
     fn needs(&self) -> Needs {
         Needs {
-            effects: BTreeSet::from([self.effect]),
+            effects: self.causes.keys().copied().collect(),
             ..Needs::default()
         }
     }
 
     fn run(&self, unit: &mut Unit) {
-        let due_at = unit.now + self.after;
-        if let Some(effect) = unit
-            .effects
-            .get_mut(&self.effect)
-            .filter(|it| it.state == EffectState::Requested)
-        {
-            effect.due_at = due_at;
-            effect.cause = Some(self.cause.clone());
-            unit.writes.changed_effects.insert(self.effect);
+        let due_at = self.after.map(|after| unit.now + after);
+        for (id, cause) in &self.causes {
+            let Some(effect) = unit.effects.get_mut(id) else {
+                continue;
+            };
+            if effect.state != EffectState::Requested {
+                continue;
+            }
+            effect.due_at = due_at.unwrap_or(effect.due_at);
+            effect.cause = Some(cause.clone());
+            unit.writes.changed_effects.insert(*id);
         }
     }
 }

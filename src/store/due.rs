@@ -58,17 +58,23 @@ impl Store {
             .collect()
     }
 
-    /// Effects that are due and that no older, never published effect of the same order holds back.
-    pub async fn due_effects(&self, limit: i64) -> Result<Vec<Effect>, DbError> {
+    /// Effects that are due, that no older, never published effect of the same order holds back, and that do not wait for one
+    /// of these causes.
+    pub async fn due_effects(&self, limit: i64, held: &[String]) -> Result<Vec<Effect>, DbError> {
         let now = self.now().await?;
+        let free = match held {
+            [] => String::new(),
+            _ => format!("AND (f.cause IS NULL OR f.cause NOT IN ({}))", places(4, held)),
+        };
         let sql = format!(
             "SELECT {EFFECT_COLUMNS} FROM effects f WHERE f.state = 'requested' AND f.due_at <= $1
-             AND (f.created_at <= $2 OR f.due_at > f.created_at)
+             AND (f.created_at <= $2 OR f.due_at > f.created_at) {free}
              AND NOT EXISTS (SELECT 1 FROM effects e WHERE e.order_id = f.order_id AND e.state = 'requested' AND e.published_at IS NULL
                 AND f.published_at IS NULL AND (e.sequence, e.ordinal) < (f.sequence, f.ordinal))
              ORDER BY f.due_at LIMIT $3"
         );
-        let values = vec![now.into(), (now - HEAD_START).into(), limit.into()];
+        let mut values = vec![now.into(), (now - HEAD_START).into(), limit.into()];
+        values.extend(held.iter().map(|cause| cause.as_str().into()));
         self.db.rows(&sql, values).await?.iter().map(effect).collect()
     }
 
@@ -97,43 +103,44 @@ impl Store {
     ) -> Result<Vec<OrderId>, DbError> {
         let before = self.now().await? - silence;
         let mut values = vec![before.into(), limit.into()];
+        let states: Vec<&String> = states.iter().collect();
         values.extend(states.iter().map(|state| state.as_str().into()));
-        let places: Vec<String> = (3..=values.len()).map(|place| format!("${place}")).collect();
         let sql = format!(
             "SELECT d.order_id FROM delivery_orders d JOIN instances i ON i.id = d.order_id
              WHERE d.live AND d.partner_booking_id IS NOT NULL AND i.updated_at <= $1 AND i.state IN ({})
              AND NOT EXISTS (SELECT 1 FROM effects e WHERE e.order_id = d.order_id AND e.name = 'reconcile_partner'
                 AND (e.created_at > $1 OR e.state <> 'done'))
              ORDER BY i.updated_at LIMIT $2",
-            places.join(", ")
+            places(3, &states)
         );
         let rows = self.db.rows(&sql, values).await?;
         rows.iter().map(|row| Ok(OrderId(row.uuid("order_id")?))).collect()
     }
 
-    /// Messages that waited for their time.
-    pub async fn due_messages(&self, limit: i64) -> Result<Vec<StoredMessage>, DbError> {
+    /// Messages that waited for their time, but for those of these queues.
+    pub async fn due_messages(&self, limit: i64, held: &[String]) -> Result<Vec<StoredMessage>, DbError> {
         let now = self.now().await?;
-        let rows = self
-            .db
-            .rows(
-                "SELECT message_id, queue, message, due_at, CAST(0 AS bigint) AS attempts FROM parked_messages WHERE due_at <= $1
-                 ORDER BY due_at LIMIT $2",
-                vec![now.into(), limit.into()],
-            )
-            .await?;
-        rows.iter().map(stored_message).collect()
+        let free = match held {
+            [] => String::new(),
+            _ => format!("AND queue NOT IN ({})", places(3, held)),
+        };
+        let sql = format!(
+            "SELECT message_id, queue, message, due_at, CAST(0 AS bigint) AS attempts FROM parked_messages WHERE due_at <= $1 {free}
+             ORDER BY due_at LIMIT $2"
+        );
+        let mut values = vec![now.into(), limit.into()];
+        values.extend(held.iter().map(|queue| queue.as_str().into()));
+        self.db.rows(&sql, values).await?.iter().map(stored_message).collect()
     }
 
-    /// Effects that were tried and wait for another try: why, and how many; the most frequent causes first.
+    /// Effects that wait for another try, or for their queue: why, and how many; the most frequent causes first.
     pub async fn waiting_effects(&self) -> Result<Vec<(String, i64)>, DbError> {
-        let now = self.now().await?;
         let rows = self
             .db
             .rows(
                 "SELECT name || ': ' || cause AS why, COUNT(*) AS count FROM effects
-                 WHERE state = 'requested' AND due_at > $1 AND cause IS NOT NULL GROUP BY name, cause ORDER BY 2 DESC, 1 LIMIT 5",
-                vec![now.into()],
+                 WHERE state = 'requested' AND cause IS NOT NULL GROUP BY name, cause ORDER BY 2 DESC, 1 LIMIT 5",
+                vec![],
             )
             .await?;
         rows.iter()
@@ -162,4 +169,10 @@ impl Store {
             }),
         }
     }
+}
+
+/// Places for these values in a statement, counted from `first`.
+fn places<T>(first: usize, values: &[T]) -> String {
+    let places: Vec<String> = (first..first + values.len()).map(|place| format!("${place}")).collect();
+    places.join(", ")
 }

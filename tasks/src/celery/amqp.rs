@@ -268,7 +268,7 @@ impl Transport for AmqpTransport {
             };
             Err(PublishError::Unconfirmed(reason))
         });
-        if let Err(PublishError::Unconfirmed(_)) = &published {
+        if let Err(PublishError::Unconfirmed(_) | PublishError::Refused { .. }) = &published {
             metrics::counter!("publish_unconfirmed_total").increment(1);
         }
         published

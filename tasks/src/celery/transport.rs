@@ -149,7 +149,15 @@ pub enum PublishError {
         /// The routing key.
         routing_key: String,
     },
-    /// Refused, timed out or the connection broke: the outcome is unknown.
+    /// A queue did not take it, because it is full or on its way down: it may take it later.
+    #[error("the broker refused it: a queue for exchange {exchange:?} with routing key {routing_key:?} takes nothing")]
+    Refused {
+        /// The exchange.
+        exchange: String,
+        /// The routing key.
+        routing_key: String,
+    },
+    /// Timed out or the connection broke: the outcome is unknown.
     #[error("the broker did not confirm: {0}")]
     Unconfirmed(String),
 }

@@ -43,7 +43,7 @@ impl Effects {
                     counts: false,
                 }
             }
-            Err(error @ PublishError::Unconfirmed(_)) => Finish::Retry {
+            Err(error) => Finish::Retry {
                 after: pause(work.attempts),
                 cause: error.to_string(),
                 counts: true,

@@ -40,7 +40,7 @@ async fn connections_that_are_cut_again_and_again_lose_nothing() {
                     Ok(()) => confirmed.insert(number.to_string()),
                     // The queue was there before the first publish, so this would be a wrong answer.
                     Err(unroutable @ PublishError::Unroutable { .. }) => panic!("{unroutable}"),
-                    Err(PublishError::Unconfirmed(_)) => false,
+                    Err(PublishError::Unconfirmed(_) | PublishError::Refused { .. }) => false,
                 };
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -165,7 +165,7 @@ async fn eight_tasks_over_two_handles_each_get_their_own_answers() {
                 let right = match &answer {
                     Ok(()) => routable,
                     Err(PublishError::Unroutable { routing_key, .. }) => !routable && *routing_key == target,
-                    Err(PublishError::Unconfirmed(_)) => false,
+                    Err(PublishError::Unconfirmed(_) | PublishError::Refused { .. }) => false,
                 };
                 if !right {
                     wrong.push(format!("{number} to {target}: {answer:?}"));

@@ -44,6 +44,11 @@ impl Job {
         self.answer(Err(PublishError::Unroutable { exchange, routing_key }));
     }
 
+    fn refused(self) {
+        let (exchange, routing_key) = (self.message.exchange.clone(), self.message.routing_key.clone());
+        self.answer(Err(PublishError::Refused { exchange, routing_key }));
+    }
+
     async fn publish(&self, channel: &Channel) -> Result<Confirmation, lapin::Error> {
         let options = BasicPublishOptions {
             mandatory: self.routing == Routing::Mandatory,
@@ -115,7 +120,7 @@ pub(super) async fn publish(channel: &Channel, jobs: Vec<Job>, within: Duration)
             true => job.answer(Ok(())),
             false => {
                 metrics::counter!("publish_refused_total").increment(1);
-                job.answer(Err(PublishError::Unconfirmed("the broker refused it".to_owned())));
+                job.refused();
             }
         }
     }

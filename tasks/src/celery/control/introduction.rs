@@ -55,7 +55,7 @@ async fn meet(state: &WorkerState, channel: &MailChannel, transport: &dyn Transp
     match transport.publish(hello(state, &id), Routing::Mandatory).await {
         Ok(()) => (),
         Err(PublishError::Unroutable { .. }) => return Ok(0),
-        Err(error @ PublishError::Unconfirmed(_)) => return Err(MailError::Failed(error.to_string())),
+        Err(error) => return Err(MailError::Failed(error.to_string())),
     }
     let mut met = 0;
     // Nobody knows how many there are: the end of the time is the usual end.

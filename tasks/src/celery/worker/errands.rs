@@ -69,6 +69,7 @@ impl Outside for Errands {
 fn unpublished(error: PublishError) -> TaskError {
     match error {
         PublishError::Unconfirmed(cause) => TaskError::Unavailable(cause),
+        PublishError::Refused { .. } => TaskError::Unavailable(error.to_string()),
         PublishError::Unroutable { .. } => Exception::builtin("RuntimeError", error.to_string()).into(),
     }
 }
