@@ -71,6 +71,7 @@ bench: ## measure Waybill beside others on the same machine and services; WAYBIL
 .PHONY: long
 long: ## the tests that take hours: WAYBILL_TEST_LONG=1 deepens every test that knows it
 	$(SERVICES)/install
+	$(SERVICES)/install chromium
 	cargo build -p waybill-peer
 	cargo build --example celery-worker
 	WAYBILL_TEST_LONG=1 WAYBILL_TEST_PEER=$(CURDIR)/target/debug/waybill-peer $(SERVICES)/run $(TESTS) $(if $(NEXTEST),--profile long)

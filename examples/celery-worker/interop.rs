@@ -1,6 +1,7 @@
 //! The tasks of `tests/interop/python/app.py`, so that a message may go to either worker.
 
 use serde_json::{Value, json};
+use waybill_tasks::celery::protocol::Signature;
 use waybill_tasks::celery::registry::{Call, Exception, Registry, Retry, TaskError, TaskOptions};
 
 use crate::Lent;
@@ -72,11 +73,28 @@ fn about_itself(registry: Registry<Lent>) -> Registry<Lent> {
             ]));
             Ok(json!(ids))
         })
+        .function("interop.trace", started(), trace)
         .function("interop.stamps", started(), async |call: Call<Lent>| {
             let names = call.request.stamped_headers.iter().map(|name| json!(name));
             let stamps = call.request.stamps.values().map(|stamp| json!(stamp.as_text()));
             Ok(names.chain(stamps).collect())
         })
+}
+
+/// What it was traced with, after what those before it were; and a child of its own on that queue.
+async fn trace(call: Call<Lent>) -> Result<Value, TaskError> {
+    let given = Given::of(&call, &[], &["before", "child"])?;
+    if let Value::String(queue) = given.value("child") {
+        call.scope.send(Signature::new("interop.trace").queue(queue)).await?;
+    }
+    let header = |name: &str| call.request.headers.get(name).and_then(|header| header.as_text());
+    let headers = json!({
+        "traceparent": header("traceparent"), "tracestate": header("tracestate"), "baggage": header("baggage"),
+        "sentry-trace": header("sentry-trace"),
+    });
+    let mut seen = given.list("before");
+    seen.push(headers);
+    Ok(seen.into())
 }
 
 fn traces(registry: Registry<Lent>) -> Registry<Lent> {

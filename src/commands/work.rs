@@ -31,7 +31,7 @@ pub struct WorkOptions {
     #[arg(short = 'l', long, value_name = "LEVEL", ignore_case = true)]
     pub loglevel: Option<Level>,
     /// Tell what happens to tasks, for Flower and `celery events`. They can be asked for later too.
-    #[arg(short = 'E', long)]
+    #[arg(short = 'E', long, visible_alias = "events")]
     pub task_events: bool,
     /// Do not tell that this worker is alive.
     #[arg(long)]
@@ -55,6 +55,12 @@ pub struct WorkOptions {
     /// Means nothing here, for the same reason.
     #[arg(long, value_name = "KILOBYTES")]
     pub max_memory_per_child: Option<u64>,
+    /// Means nothing here: tasks wait for others most of the time, and share one process.
+    #[arg(short = 'P', long, value_name = "POOL")]
+    pub pool: Option<String>,
+    /// Means nothing here: a worker hands no message to a child, fairly or not.
+    #[arg(short = 'O', value_name = "PROFILE")]
+    pub optimization: Option<String>,
     /// End a task after so many seconds, unless it has a limit of its own.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub time_limit: Option<Duration>,
@@ -149,6 +155,9 @@ impl WorkOptions {
         let mut said = Vec::new();
         if self.max_tasks_per_child.is_some() || self.max_memory_per_child.is_some() {
             said.push("--max-tasks-per-child and --max-memory-per-child mean nothing here: tasks run in this process, which has no children to replace");
+        }
+        if self.pool.is_some() || self.optimization.is_some() {
+            said.push("-P and -O mean nothing here: tasks wait for others most of the time, and share one process");
         }
         if self.without_gossip {
             said.push("--without-gossip means nothing here: this worker holds no gossip, and needs none");

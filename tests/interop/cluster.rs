@@ -34,6 +34,7 @@ pub(crate) struct Cluster {
     backend: String,
     traces: String,
     events: bool,
+    tracing: bool,
     /// The interpreter with the stock Celery that is on the other side.
     stock: PathBuf,
     database: Database,
@@ -63,6 +64,14 @@ impl Cluster {
         let mut cluster = Self::vacant(backend, &["ours", "python"]);
         cluster.events = false;
         cluster.employ_ours("ours", &CONCURRENCY);
+        cluster.employ_python();
+        cluster
+    }
+
+    /// Both of them, and Python's traces its tasks.
+    pub(crate) fn of_both_with_tracing(backend: Backend) -> Self {
+        let mut cluster = Self::of_ours(backend, "ours", &CONCURRENCY);
+        cluster.tracing = true;
         cluster.employ_python();
         cluster
     }
@@ -136,6 +145,7 @@ impl Cluster {
             backend,
             traces,
             events: true,
+            tracing: false,
             stock: service("WAYBILL_TEST_PYTHON").into(),
             database,
             _host: host,
@@ -188,6 +198,9 @@ impl Cluster {
             .env("INTEROP_BROKER", &self.broker)
             .env("INTEROP_BACKEND", &self.backend);
         command.env("INTEROP_TRACES", &self.traces);
+        if self.tracing {
+            command.env("INTEROP_TRACING", "yes");
+        }
         let process = Process::start("python", command, self.folder.path());
         process.wait_for("ready.");
         self.processes.push(process);

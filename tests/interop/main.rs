@@ -1,6 +1,7 @@
 //! Stock Celery on the other side, and the `celery` crate: they cannot tell what Waybill is written in.
 
 mod cluster;
+mod flags;
 mod messages;
 mod peer;
 mod refused;

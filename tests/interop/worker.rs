@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::cluster::{Backend, Cluster, OURS, venv, worker};
-use crate::stage::eventually;
+use crate::cluster::{Backend, Cluster, OURS, target, venv, worker};
+use crate::stage::{eventually, repository};
 
 #[test]
 fn whatever_a_stock_producer_writes_is_done_and_its_results_are_read_in_another_process() {
@@ -28,6 +28,13 @@ fn canvases_cross_from_python_to_us_and_back_with_their_errors() {
     let cluster = Cluster::of_both(Backend::Redis);
 
     cluster.prove("stories.py", &["canvas"]);
+}
+
+#[test]
+fn a_trace_of_opentelemetry_goes_through_us_and_on_to_python_with_its_baggage() {
+    let cluster = Cluster::of_both_with_tracing(Backend::Redis);
+
+    cluster.prove("stories.py", &["tracing"]);
 }
 
 #[test]
@@ -89,9 +96,21 @@ fn every_command_of_remote_control_is_answered_as_python_answers_it() {
 fn stock_tools_and_flower_take_it_for_a_worker_of_their_own() {
     let cluster = Cluster::of_ours(Backend::Redis, "ours", &["-c", "2"]);
 
-    for story in ["tools", "events", "flower"] {
+    for story in ["tools", "events"] {
         cluster.prove("watch.py", &["--node", OURS, story]);
     }
+    let picture = match std::env::var_os("WAYBILL_ACCEPT") {
+        Some(_) => repository("docs/images/flower.png"),
+        None => target().join("flower.png"),
+    };
+    let picture = picture.to_string_lossy();
+    let mut flower = vec!["--node", OURS];
+    // With Chromium, which only the long run installs.
+    if std::env::var_os("WAYBILL_TEST_LONG").is_some() {
+        flower.extend(["--screenshot", &picture]);
+    }
+    flower.push("flower");
+    cluster.prove("watch.py", &flower);
 }
 
 #[test]

@@ -10,6 +10,7 @@ import time
 
 import redis
 from celery import Celery
+from celery.signals import worker_process_init
 
 backend = os.environ.get("INTEROP_BACKEND") or None
 # Where tasks say that they have run.
@@ -71,6 +72,41 @@ def ids(self, label):
 @app.task(name="interop.ids_after", bind=True)
 def ids_after(self, before, label):
     return [*before, [label, self.request.root_id, self.request.parent_id]]
+
+
+@app.task(name="interop.trace", bind=True)
+def trace(self, before=(), child=None):
+    """What it was traced with, after what those before it were; and the trace and baggage that it runs in."""
+    if child:
+        trace.apply_async(queue=child)
+    names = ("traceparent", "tracestate", "baggage", "sentry-trace")
+    return [*before, {**{name: self.request.get(name) for name in names}, **running_in()}]
+
+
+def running_in():
+    """The span that a task runs in, where tasks are traced."""
+    if not os.environ.get("INTEROP_TRACING"):
+        return {}
+    from opentelemetry import baggage
+    from opentelemetry.trace import format_trace_id, get_current_span
+
+    span = get_current_span()
+    return {
+        "span": span.name, "trace_id": format_trace_id(span.get_span_context().trace_id), "baggage_read": dict(baggage.get_all()),
+        "state_read": dict(span.get_span_context().trace_state),
+    }
+
+
+@worker_process_init.connect
+def be_traced(**_):
+    """As OpenTelemetry says to: in each process that runs tasks."""
+    if os.environ.get("INTEROP_TRACING"):
+        from opentelemetry import trace as tracing
+        from opentelemetry.instrumentation.celery import CeleryInstrumentor
+        from opentelemetry.sdk.trace import TracerProvider
+
+        tracing.set_tracer_provider(TracerProvider())
+        CeleryInstrumentor().instrument()
 
 
 @app.task(name="interop.stamps", bind=True)

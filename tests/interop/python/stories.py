@@ -215,6 +215,59 @@ def noted(app, key):
     return app.traces.llen(key)
 
 
+# Traces, as OpenTelemetry's instrumentation of Celery writes and reads them.
+
+SEEN = {"tracestate": "vendor=opaque", "baggage": "ordering=o-1%2F%C3%BC", "sentry-trace": "of-another-tracer"}
+
+
+def tracing(app, _):
+    from opentelemetry import baggage, context, trace
+    from opentelemetry.instrumentation.celery import CeleryInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+
+    trace.set_tracer_provider(TracerProvider())
+    CeleryInstrumentor().instrument()
+    outside = trace.SpanContext(
+        0x4BF92F3577B34DA6A3CE929D0E0E4736, 0xF067AA0BA902B7, is_remote=True, trace_flags=trace.TraceFlags(1),
+        trace_state=trace.TraceState([("vendor", "opaque")]),
+    )
+    context.attach(baggage.set_baggage("ordering", "o-1/ü", trace.set_span_in_context(trace.NonRecordingSpan(outside))))
+    trace_id = trace.format_trace_id(outside.trace_id)
+
+    def on(queue, **kwargs):
+        return app.signature("interop.trace", kwargs=kwargs, options={"queue": queue, "headers": {"sentry-trace": SEEN["sentry-trace"]}})
+
+    with trace.get_tracer("story").start_as_current_span("checkout"):
+        chained = outcome(chain(on(OURS), on(PYTHON), on(OURS)).apply_async())
+        parent = on(OURS, child=PYTHON).apply_async()
+    if not isinstance(chained, list):
+        return check("a chain that is traced", chained, "a list")
+    first, second, third = chained
+    check("ours is given what the producer wrote", {name: first[name] for name in SEEN}, SEEN)
+    check("in the producer's trace, and not under its outermost span", parts(first)[:2] + [parts(first)[2] != parts_of(outside)], [2, trace_id, True])
+    check("what follows ours is given the same, whole", {name: second[name] for name in (*SEEN, "traceparent")},
+          {name: first[name] for name in (*SEEN, "traceparent")})
+    check("Python's worker runs it in that trace", (second["span"], second["trace_id"]), ("run/interop.trace", trace_id))
+    check("with its baggage and its state", (second["baggage_read"], second["state_read"]), ({"ordering": "o-1/ü"}, {"vendor": "opaque"}))
+    check("and hands on to ours as one of its own spans", (parts(third)[1], parts(third)[2] != parts(second)[2], third["baggage"]),
+          (trace_id, True, SEEN["baggage"]))
+    of_parent = outcome(parent)[0]
+    children = wait_until(lambda: parent.children) or []
+    of_child = [outcome(child)[0] for child in children]
+    check("a child that ours sends is in the trace of its parent", [(child["traceparent"], child["trace_id"], child["baggage_read"]) for child in of_child],
+          [(of_parent["traceparent"], trace_id, {"ordering": "o-1/ü"})])
+
+
+def parts(seen):
+    """The length of the version, the trace and the span of a `traceparent`."""
+    version, trace_id, span_id, _ = (seen["traceparent"] or "---").split("-")
+    return [len(version), trace_id, span_id]
+
+
+def parts_of(span):
+    return f"{span.span_id:016x}"
+
+
 # Clients and workers of an older version: they send, wait, and chain across.
 
 def older(app, _):
@@ -285,7 +338,7 @@ def main():
     parser.add_argument("--traces", required=True, help="the Redis in which tasks say that they have run")
     parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--to", help="the queue that a link goes to")
-    parser.add_argument("story", choices=("producers", "results", "canvas", "older", "linked", "revoke"))
+    parser.add_argument("story", choices=("producers", "results", "canvas", "tracing", "older", "linked", "revoke"))
     arguments = parser.parse_args()
     globals()[arguments.story](application(arguments), arguments)
     assert checked, "a story checks something"

@@ -71,6 +71,59 @@ def tools(app, arguments):
     check("celery events --dump", dumped(app, arguments), True)
 
 
+# What was typed when two workers were started.
+
+def flags(app, arguments):
+    first, second = arguments.node, "second@flags"
+    code, said = celery(arguments, "status", "--timeout", "5")
+    check("-n: celery status", (code, f"{first}: OK" in said, f"{second}: OK" in said), (0, True, True))
+
+    def inspect(what, node):
+        code, said = celery(arguments, "inspect", what, "-d", node, "-t", "5", "--json")
+        return json.loads(said)[node] if code == 0 else said
+
+    def queues(node):
+        return sorted(queue["name"] for queue in inspect("active_queues", node))
+
+    check("-Q", (queues(first), queues(second)), (["reports", "waybill"], ["waybill.payments"]))
+    stats, other = inspect("stats", first), inspect("stats", second)
+    check("-c", stats["pool"]["max-concurrency"], 3)
+    check("--prefetch-multiplier", stats["prefetch_count"], 6)
+    check("--autoscale", ([other["autoscaler"][name] for name in ("max", "min")], other["pool"]["max-concurrency"]), ([10, 3], 3))
+    conf, other = inspect("conf", first), inspect("conf", second)
+    check("--time-limit and --soft-time-limit are told", (conf["task_time_limit"], conf["task_soft_time_limit"]), (1, 30.5))
+    check("no limits", (other.get("task_time_limit"), other.get("task_soft_time_limit")), (None, None))
+    check("-E is told", (conf["worker_send_task_events"], other["worker_send_task_events"]), (True, False))
+    check("--accept-content", outcome(app.send_task("waybill.nobody", queue="waybill", serializer="yaml"))[0], "NotRegistered")
+    check("and nothing else", outcome(app.send_task("waybill.nobody", queue="waybill", serializer="msgpack"))[0] != "NotRegistered", True)
+    seen = []
+    with app.connection_for_read() as connection:
+        with app.events.Receiver(connection, handlers={"*": seen.append}).consumer_context():
+            app.send_task("waybill.create_delivery_order", kwargs={"event_id": "e-1", "payment": PAYMENT}, queue="waybill")
+
+            def ended():
+                try:
+                    connection.drain_events(timeout=0.5)
+                except TimeoutError:
+                    pass
+                beats = [event for event in seen if event["type"] == "worker-heartbeat" and event["hostname"] == first]
+                return len(beats) > 3 and [event for event in seen if event["type"] == "task-failed"]
+
+            failed = wait_until(ended)
+    kinds = {event["type"] for event in seen if event["hostname"] == first}
+    check("-E: events of tasks", kinds >= {"task-received", "task-succeeded", "task-failed", "worker-heartbeat"} or kinds, True)
+    check("--without-heartbeat", [event["type"] for event in seen if event["hostname"] == second], [])
+    # Its partner never answers the booking.
+    check("--time-limit", bool(failed) and failed[0]["exception"], "TimeLimitExceeded(1.0,)")
+
+
+ADDRESS = {"name": "A. Reader", "line1": "Torstr. 1", "postal_code": "10119", "city": "Berlin", "country": "DE"}
+PAYMENT = {
+    "payment_id": "pay-1", "ordering_id": "ord-1", "customer_id": "cus-1", "locale": "de", "amount": {"minor_units": 4599, "currency": "EUR"},
+    "pickup": ADDRESS, "dropoff": ADDRESS, "items": [{"sku": "b-1", "title": "A printed book", "quantity": 1, "format": "physical"}],
+}
+
+
 def moved(app, arguments):
     """What becomes of tasks in a queue that the worker is told to consume, and told to consume no more."""
     # The queue is the worker's: it makes what is missing, as a quorum queue.
@@ -264,10 +317,11 @@ def photograph(url, path):
 
 def main():
     parser = argparse.ArgumentParser(description="Watch a worker with stock tools.")
-    for name in ("--broker", "--backend", "--traces", "--node"):
+    for name in ("--broker", "--backend", "--node"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--traces", help="not needed here")
     parser.add_argument("--screenshot", help="where to put a picture of Flower's page of workers")
-    parser.add_argument("story", choices=("tools", "events", "flower"))
+    parser.add_argument("story", choices=("tools", "events", "flags", "flower"))
     arguments = parser.parse_args()
     globals()[arguments.story](application(arguments), arguments)
 
