@@ -48,7 +48,8 @@ pub(super) async fn start(app: &mut App, settings: &Settings, does: &Does) {
 }
 
 fn state_of(node: &Node) -> Arc<WorkerState> {
-    let state = WorkerState::new(node.name.as_str(), node.concurrency);
+    let places = node.autoscale.map_or(node.concurrency, |(least, _)| least);
+    let state = WorkerState::new(node.name.as_str(), places);
     state.enable_events(node.task_events);
     state.limit_by_default(node.soft_time_limit, node.time_limit);
     if let Some((least, most)) = node.autoscale {

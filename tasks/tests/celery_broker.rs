@@ -227,6 +227,12 @@ async fn as_long_as_an_alarm_lasts_messages_are_acknowledged_and_what_a_relay_pu
         consuming.taken().len() as u32 == before + 100
     })
     .await;
+    // What is not forgotten yet comes again to the next one, if its consumer leaves before its acknowledgements have arrived.
+    until("a queue that has forgotten them", 60, async || {
+        let told = broker.control(&["--quiet", "list_queues", "messages"]).await;
+        told.lines().last() == Some("0")
+    })
+    .await;
     consuming.end().await;
     assert_eq!(transport.queue_exists(NAME).await.unwrap().unwrap().messages, 0);
     transport.close().await;
