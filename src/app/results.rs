@@ -5,6 +5,7 @@ use std::sync::Arc;
 use waybill_tasks::celery::canvas::Canvas;
 use waybill_tasks::celery::results::ResultBackend;
 use waybill_tasks::celery::results::redis::RedisBackend;
+use waybill_tasks::celery::transport::Transport;
 use waybill_tasks::celery::worker::Worker;
 
 use super::{App, OpenError};
@@ -28,9 +29,14 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Arc<dyn ResultBackend>>
 }
 
 /// A worker that stores results there, goes on with chains, groups and chords, and knows Celery's builtin tasks.
-pub(super) fn follow<C: Send + Sync + 'static>(app: &App, settings: &Settings, mut worker: Worker<C>) -> Worker<C> {
+pub(super) fn follow<C: Send + Sync + 'static>(
+    app: &App,
+    settings: &Settings,
+    transport: Arc<dyn Transport>,
+    mut worker: Worker<C>,
+) -> Worker<C> {
     let store = app.engine.store().clone();
-    let canvas = Canvas::new(app.transport.clone(), settings.queues.tasks.as_str());
+    let canvas = Canvas::new(transport, settings.queues.tasks.as_str());
     let mut canvas = canvas.with_clock(move || store.estimated_now());
     if let Some(results) = &app.results {
         canvas = canvas.with_results(results.clone());

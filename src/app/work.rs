@@ -9,7 +9,7 @@ use waybill_tasks::celery::consumers::Consumers;
 use waybill_tasks::celery::control::TaskFacts;
 use waybill_tasks::celery::registry::Registry;
 use waybill_tasks::celery::state::{ConsumedQueue, WorkerState};
-use waybill_tasks::celery::transport::{Keeper as _, Queue};
+use waybill_tasks::celery::transport::{Keeper as _, Queue, Transport};
 use waybill_tasks::celery::worker::Worker;
 use waybill_tasks::effects::{Effects, OutsideNames, register};
 
@@ -33,15 +33,22 @@ pub(super) async fn start(app: &mut App, settings: &Settings, does: &Does) {
         Ok(ids) => state.revoke(ids),
         Err(error) => warn!("what was revoked before is not known: {error}"),
     }
-    let registry = registry(app, settings);
+    let telling = manage::telling(app, &state);
+    let transport = match &telling {
+        Some((events, _)) => events.over(app.transport.clone()),
+        None => app.transport.clone(),
+    };
+    let registry = registry(app, settings, &transport);
     app.tasks = registry.names().map(str::to_owned).collect();
     let facts = registry
         .catalogue()
         .iter()
         .map(|(name, options)| TaskFacts::of(name, options))
         .collect();
-    let managed = manage::start(app, settings, &does.node, &state, facts);
-    consume_tasks(app, settings, does, &state, registry, &managed);
+    let managed = manage::start(app, settings, &does.node, &state, facts, telling);
+    let worker = Worker::new(registry, transport.clone(), Arc::new(app.engine.clone()));
+    let worker = results::follow(app, settings, transport, worker);
+    consume_tasks(app, settings, does, &state, worker, &managed);
     if does.work.takes_payments() {
         consume_payments(app, &state, &managed);
     }
@@ -58,11 +65,11 @@ fn state_of(node: &Node) -> Arc<WorkerState> {
     state
 }
 
-fn registry(app: &App, settings: &Settings) -> Registry<Effects> {
+fn registry(app: &App, settings: &Settings, transport: &Arc<dyn Transport>) -> Registry<Effects> {
     let effects = Effects {
         orders: Arc::new(app.engine.clone()),
         partners: app.partners.calls.clone(),
-        transport: app.transport.clone(),
+        transport: Arc::clone(transport),
         names: OutsideNames {
             oms_task: settings.queues.oms.task.clone(),
             oms_queue: settings.queues.oms.queue.clone(),
@@ -80,11 +87,11 @@ fn consume_tasks(
     settings: &Settings,
     does: &Does,
     state: &Arc<WorkerState>,
-    registry: Registry<Effects>,
+    worker: Worker<Effects>,
     managed: &Managed,
 ) {
     let store = app.engine.store().clone();
-    let worker = Worker::new(registry, app.transport.clone(), Arc::new(app.engine.clone()))
+    let worker = worker
         .with_clock(move || store.estimated_now())
         .with_state(Arc::clone(state))
         .accepting(does.node.accept);
@@ -92,7 +99,6 @@ fn consume_tasks(
         Some(events) => worker.with_events(events.clone()),
         None => worker,
     };
-    let worker = results::follow(app, settings, worker);
     let consumers = Consumers::new(app.transport.clone(), Arc::new(worker), Arc::clone(state))
         .with_multiplier(does.node.prefetch_multiplier);
     let consumers = match &app.amqp {

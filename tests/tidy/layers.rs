@@ -106,6 +106,38 @@ fn transactions_begin_in_one_place() {
     );
 }
 
+/// What was told once is known for ever: a callback or a payment that comes again years later does nothing again.
+#[test]
+fn what_was_told_or_done_is_never_deleted() {
+    let kept = [
+        "inbox",
+        "callbacks",
+        "payments",
+        "orderings",
+        "instances",
+        "delivery_orders",
+        "transitions",
+        "effects",
+    ];
+    let deletes = |line: &str| {
+        let words: Vec<&str> = line
+            .split(|letter: char| !(letter.is_alphanumeric() || letter == '_'))
+            .collect();
+        let mut targets = words.windows(3).filter_map(|three| match three {
+            ["DELETE", "FROM", table] | ["DROP", "TABLE", table] | ["TRUNCATE", table, _] => Some(*table),
+            _ => None,
+        });
+        targets.any(|table| kept.contains(&table))
+    };
+
+    let migrations = files().iter().filter(|file| file.path.starts_with("migrations/"));
+    let broken = product()
+        .chain(migrations)
+        .flat_map(|file| file.lines_where(&file.text, deletes));
+
+    keep("no statement deletes what was told or done", broken.collect());
+}
+
 #[test]
 fn published_graph_versions_are_yaml_in_one_folder() {
     let templates = files()

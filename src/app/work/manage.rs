@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use waybill_tasks::celery::amqp::AmqpTransport;
 use waybill_tasks::celery::control::{BrokerFacts, Facts, Panel, Pidbox, TaskFacts};
-use waybill_tasks::celery::events::{EventSender, Software};
+use waybill_tasks::celery::events::{EventLoop, EventSender, Software};
 use waybill_tasks::celery::state::WorkerState;
 
 use super::super::{App, Node};
@@ -33,22 +33,28 @@ impl Managed {
     }
 }
 
+/// Where events go, and the loop that sends them; nothing without RabbitMQ.
+pub(super) fn telling(app: &App, state: &Arc<WorkerState>) -> Option<(EventSender, EventLoop)> {
+    app.amqp.as_ref()?;
+    Some(EventSender::new(Arc::clone(state), software()))
+}
+
 pub(super) fn start(
     app: &App,
     settings: &Settings,
     node: &Node,
     state: &Arc<WorkerState>,
     tasks: Vec<TaskFacts>,
+    telling: Option<(EventSender, EventLoop)>,
 ) -> Managed {
     let introduced = CancellationToken::new();
-    let (Some(amqp), Some(facts)) = (&app.amqp, facts(settings, node, tasks)) else {
+    let (Some(amqp), Some(facts), Some((events, sending))) = (&app.amqp, facts(settings, node, tasks), telling) else {
         introduced.cancel();
         return Managed {
             introduced,
             events: None,
         };
     };
-    let (events, sending) = EventSender::new(Arc::clone(state), facts.software.clone());
     let heartbeat = node.heartbeat.then_some(HEARTBEAT);
     // With the relays: what happens to tasks while the consumers stop is told too.
     app.relays
@@ -89,16 +95,20 @@ fn answer(
     }
 }
 
+fn software() -> Software {
+    Software {
+        ident: "waybill".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
 /// `None` without RabbitMQ.
 fn facts(settings: &Settings, node: &Node, tasks: Vec<TaskFacts>) -> Option<Facts> {
     let Broker::Amqp(url) = &settings.broker else {
         return None;
     };
     Some(Facts {
-        software: Software {
-            ident: "waybill".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
+        software: software(),
         tasks,
         broker: BrokerFacts::of(url, BROKER_HEARTBEAT).ok()?,
         settings: shown(settings, node),

@@ -5,6 +5,7 @@
 
 mod event;
 mod sending;
+mod sent;
 
 use std::sync::Arc;
 use std::time::Duration;

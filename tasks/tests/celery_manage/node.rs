@@ -15,7 +15,7 @@ use waybill_tasks::celery::events::{EventSender, Software};
 use waybill_tasks::celery::protocol::Signature;
 use waybill_tasks::celery::registry::{Call, Registry, TaskOptions};
 use waybill_tasks::celery::state::WorkerState;
-use waybill_tasks::celery::transport::{Routing, Transport as _};
+use waybill_tasks::celery::transport::{Routing, Transport};
 use waybill_tasks::celery::worker::Worker;
 
 use crate::broker::{transport, url};
@@ -30,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) transport: Arc<AmqpTransport>,
     pub(crate) state: Arc<WorkerState>,
     pub(crate) gate: Arc<Gate>,
+    /// The transport, telling of what is sent over it.
+    pub(crate) telling: Arc<dyn Transport>,
     stop: CancellationToken,
     end: CancellationToken,
     consuming: JoinHandle<()>,
@@ -67,6 +69,7 @@ impl Node {
         let worker = Worker::new(registry, transport.clone(), keeper.clone())
             .with_state(Arc::clone(&state))
             .with_events(events.clone());
+        let telling = events.over(transport.clone());
         let panel = Panel::new(Arc::clone(&state), facts, keeper).with_events(events);
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let mut pidbox = Pidbox::new(panel, transport.mailbox());
@@ -79,6 +82,7 @@ impl Node {
             name: name.to_owned(),
             state,
             gate,
+            telling,
             around: vec![
                 tokio::spawn(sending.run(transport.mailbox(), heartbeat, end.clone())),
                 tokio::spawn(pidbox.run(end.clone())),

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -13,7 +12,7 @@ use crate::celery::state::{Signal, WorkerState, args_repr, kwargs_repr};
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum TaskEvent<'a> {
-    /// It was sent, by us.
+    /// It was sent, by us: see [`EventSender::over`](super::EventSender::over).
     Sent {
         /// Its id.
         uuid: &'a str,
@@ -29,12 +28,10 @@ pub enum TaskEvent<'a> {
         parent_id: Option<&'a str>,
         /// How often it was retried.
         retries: u32,
-        /// Not before.
-        #[serde(serialize_with = "instant")]
-        eta: Option<DateTime<Utc>>,
-        /// Not after.
-        #[serde(serialize_with = "instant")]
-        expires: Option<DateTime<Utc>>,
+        /// Not before, as its header says.
+        eta: Option<&'a str>,
+        /// Not after, as its header says.
+        expires: Option<&'a str>,
         /// To which queue.
         queue: &'a str,
         /// Over which exchange.
@@ -200,13 +197,6 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 fn number_of<S: Serializer>(signal: &Option<Signal>, serializer: S) -> Result<S::Ok, S::Error> {
     match signal {
         Some(signal) => serializer.serialize_u8(signal.number()),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn instant<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => serializer.serialize_str(&isoformat(*at)),
         None => serializer.serialize_none(),
     }
 }
