@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use waybill_domain::{DeadlineDocument, FieldDocument, GraphDocument, Role, StateDocument, TransitionDocument};
+use waybill_domain::{
+    DELIVERY, DeadlineDocument, FieldDocument, GraphDocument, Role, StateDocument, TransitionDocument,
+};
 
 /// Names whose alphabetical order has nothing to do with the arrows'.
 const NAMES: [&str; 12] = ["MM", "CC", "XX", "AA", "TT", "GG", "ZZ", "EE", "KK", "BB", "RR", "II"];
@@ -110,7 +112,7 @@ fn build(
     };
     GraphDocument {
         schema: 1,
-        machine: "random".to_owned(),
+        machine: DELIVERY.to_owned(),
         version: 1,
         summary: String::new(),
         initial: NAMES[0].to_owned(),

@@ -105,6 +105,17 @@ fn machines_have_names_like_delivery_order() {
 }
 
 #[test]
+fn what_is_about_a_delivery_order_is_asked_for_by_delivery_orders_only() {
+    let expected = "states.CREATED.on_enter.1: notify_customer is for delivery orders, expected another name with its task and queue";
+
+    breaks(DefectKind::EffectOfDeliveries, expected, |document| {
+        document.machine = "parcel".to_owned();
+        let effects = ["open_operator_case", "notify_customer"];
+        state(document, "CREATED").on_enter = effects.map(str::to_owned).into();
+    });
+}
+
+#[test]
 fn states_have_names_in_capitals() {
     let expected = "states.Done: \"Done\" is not a good name, expected 2 to 64 of A-Z, 0-9 and _, a letter first";
 

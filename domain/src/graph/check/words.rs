@@ -177,7 +177,8 @@ fn check_effects(document: &GraphDocument, path: &Path, effects: &[String], find
     check_repetition(path, effects, findings);
     for (place, effect) in effects.iter().enumerate() {
         check_name(path.at(place), effect, Pattern::Lower, findings);
-        if needs_record(effect) && document.machine != DELIVERY {
+        let of_another = document.machine != DELIVERY && Pattern::Machine.fits(&document.machine);
+        if needs_record(effect) && of_another {
             let detail = format!("{effect} is for delivery orders, expected another name with its task and queue");
             findings.add(path.at(place), DefectKind::EffectOfDeliveries, detail);
         }
