@@ -304,23 +304,15 @@ impl Relay {
             return Ok(());
         };
         let cause = error.to_string();
-        let refuses = match error {
-            PublishError::Refused { .. } => true,
-            PublishError::Unroutable { exchange, .. } => {
-                if exchange == EVENTS_EXCHANGE {
-                    self.transport.ensure_exchange(EVENTS_EXCHANGE).await;
-                }
-                true
+        match error {
+            PublishError::Unconfirmed(_) => return Err(Unpublished::Unknown(cause)),
+            PublishError::Unroutable { exchange, .. } if exchange == EVENTS_EXCHANGE => {
+                self.transport.ensure_exchange(EVENTS_EXCHANGE).await;
             }
-            PublishError::Unconfirmed(_) => false,
-        };
-        if refuses {
-            self.refusals.refused(&to, &turn, cause.clone(), Instant::now());
+            PublishError::Unroutable { .. } | PublishError::Refused { .. } => {}
         }
-        match refuses {
-            true => Err(Unpublished::Refused(cause)),
-            false => Err(Unpublished::Unknown(cause)),
-        }
+        self.refusals.refused(&to, &turn, cause.clone(), Instant::now());
+        Err(Unpublished::Refused(cause))
     }
 
     async fn publish_parked(&self) -> Result<(), EngineError> {
