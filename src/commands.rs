@@ -183,7 +183,7 @@ async fn carry_out(command: Command) -> Result<u8, Failure> {
     let code = match command {
         Command::Demo(args) => demo::run(args).await?,
         Command::Serve => process::run(Role::Serve, Does::usual(true, Work::Nothing), None).await?,
-        Command::Work(options) => process::run(Role::Work, options.does(), Some(&options)).await?,
+        Command::Work(options) => process::run(Role::Work, options.does()?, Some(&options)).await?,
         Command::All => process::run(Role::All, Does::usual(true, Work::Everything), None).await?,
         Command::Beat(options) => beat::run(&options).await?,
         Command::Migrate => migrate::run(&mut out).await?,

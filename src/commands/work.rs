@@ -1,10 +1,12 @@
 //! What `waybill work` takes: Celery's own options, and a plain word where one of them means nothing here.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use waybill_tasks::celery::protocol::Accept;
 
+use super::Failure;
 use crate::app::{Does, Node, NodeName, Work};
 
 /// `waybill work`.
@@ -16,6 +18,9 @@ pub struct WorkOptions {
     /// one more task queue.
     #[arg(short = 'Q', long, value_name = "QUEUE", value_delimiter = ',')]
     pub queues: Vec<String>,
+    /// Do not consume these, as Celery's own `-X`.
+    #[arg(short = 'X', long, value_name = "QUEUE", value_delimiter = ',')]
+    pub exclude_queues: Vec<String>,
     /// How many tasks run at once.
     #[arg(short = 'c', long, value_name = "N", default_value_t = Node::default().concurrency, value_parser = at_least_one)]
     pub concurrency: usize,
@@ -67,6 +72,59 @@ pub struct WorkOptions {
     /// Ask a task to stop after so many seconds, unless it has a limit of its own.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub soft_time_limit: Option<Duration>,
+    /// What another command or program does here.
+    #[command(flatten)]
+    pub elsewhere: Elsewhere,
+}
+
+/// Options of `celery worker` whose users must hear where what they want is done: to pass over them would surprise.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of Celery's")]
+pub struct Elsewhere {
+    /// Celery's scheduler within a worker.
+    #[arg(short = 'B', long, hide = true)]
+    pub beat: bool,
+    /// Deletes what waits in the queues.
+    #[arg(long, visible_alias = "discard", hide = true)]
+    pub purge: bool,
+    /// Goes on in the background.
+    #[arg(short = 'D', long, hide = true)]
+    pub detach: bool,
+    /// Where its process id is written.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub pidfile: Option<PathBuf>,
+    /// Where its log is written.
+    #[arg(short = 'f', long, value_name = "FILE", hide = true)]
+    pub logfile: Option<PathBuf>,
+}
+
+impl Elsewhere {
+    /// The option that was given, and the way to what it stands for.
+    fn way(&self) -> Option<&'static str> {
+        let ways = [
+            (
+                self.beat,
+                "-B: periodic tasks are sent by `waybill beat --schedule FILE`, a process of its own",
+            ),
+            (
+                self.purge,
+                "--purge: a worker deletes no messages, among them are paid deliveries; `celery purge` or `rabbitmqctl purge_queue QUEUE` does",
+            ),
+            (
+                self.detach,
+                "-D: a worker stays in the foreground; systemd, or a container, keeps it in the background",
+            ),
+            (
+                self.pidfile.is_some(),
+                "--pidfile: a worker writes none; systemd, or a container, knows the process",
+            ),
+            (
+                self.logfile.is_some(),
+                "-f: the log goes to standard error; `2>FILE`, or systemd's journal, keeps it",
+            ),
+        ];
+        ways.into_iter().find_map(|(given, way)| given.then_some(way))
+    }
 }
 
 /// A content type by kombu's name.
@@ -114,18 +172,31 @@ const TASKS: &str = "waybill";
 
 impl WorkOptions {
     /// What that means for the process.
-    pub(super) fn does(&self) -> Does {
-        let has = |name: &str| self.queues.iter().any(|queue| queue == name);
-        let more = self
-            .queues
-            .iter()
-            .filter(|name| ![PAYMENTS, TASKS].contains(&name.as_str()));
-        let more: Vec<String> = more.cloned().collect();
+    ///
+    /// # Errors
+    /// Something that a worker does not do here, with the way to it.
+    pub(super) fn does(&self) -> Result<Does, Failure> {
+        if let Some(way) = self.elsewhere.way() {
+            return Err(Failure::usage(way));
+        }
+        let named = match self.queues.is_empty() {
+            true => vec![PAYMENTS.to_owned(), TASKS.to_owned()],
+            false => self.queues.clone(),
+        };
+        let queues = named.into_iter().filter(|name| !self.exclude_queues.contains(name));
+        let (own, more): (Vec<String>, Vec<String>) =
+            queues.partition(|name| [PAYMENTS, TASKS].contains(&name.as_str()));
+        let has = |name: &str| own.iter().any(|queue| queue == name);
         let work = match (has(PAYMENTS), has(TASKS)) {
+            (true, true) => Work::Everything,
             (true, false) => Work::Payments,
             (false, true) => Work::Tasks,
             (false, false) if !more.is_empty() => Work::Others,
-            _ => Work::Everything,
+            (false, false) => {
+                return Err(Failure::usage(
+                    "-X leaves no queue to consume: name another one with -Q",
+                ));
+            }
         };
         let node = Node {
             name: self.hostname.clone(),
@@ -143,11 +214,11 @@ impl WorkOptions {
             soft_time_limit: self.soft_time_limit,
             time_limit: self.time_limit,
         };
-        Does {
+        Ok(Does {
             serve: false,
             work,
             node,
-        }
+        })
     }
 
     /// What was asked for and means nothing here.
@@ -204,7 +275,7 @@ mod tests {
 
     fn does(arguments: &[&str]) -> Does {
         let line = Line::try_parse_from([&["work"], arguments].concat()).unwrap();
-        line.options.does()
+        line.options.does().unwrap()
     }
 
     #[test]
@@ -256,10 +327,35 @@ mod tests {
             (&["-Q", "waybill"], Work::Tasks, 0),
             (&["-Q", "waybill,waybill.payments"], Work::Everything, 0),
             (&["-Q", "a,b"], Work::Others, 2),
+            (&["-X", "waybill.payments"], Work::Tasks, 0),
+            (&["-Q", "waybill,a,b", "-X", "waybill,b"], Work::Others, 1),
         ] {
             let does = does(queues);
 
             assert_eq!((does.work, does.node.queues.len()), (work, more), "{queues:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_done_elsewhere_is_refused_with_the_way_to_it() {
+        for (typed, way) in [
+            (&["-B"][..], "waybill beat"),
+            (&["--purge"], "celery purge"),
+            (&["-D"], "systemd"),
+            (&["--pidfile=/run/w.pid"], "systemd"),
+            (&["-f", "w.log"], "standard error"),
+            (&["-X", "waybill,waybill.payments"], "-Q"),
+        ] {
+            let line = Line::try_parse_from([&["work"], typed].concat()).unwrap();
+
+            let refused = line.options.does().unwrap_err();
+
+            assert_eq!(
+                (refused.code, refused.line.contains(way)),
+                (2, true),
+                "{}",
+                refused.line
+            );
         }
     }
 }

@@ -5,14 +5,13 @@ use serde_json::Value as Json;
 use crate::stage::Stage;
 
 #[test]
-fn what_a_celery_user_types_acts_or_is_said_to_mean_nothing() {
+fn what_a_celery_user_types_acts_or_is_answered_with_a_word() {
     let mut stage = Stage::real(&["--hang", "1"]);
     let typed = "work -Q waybill,reports -c 3 -n first@flags -l debug -E --prefetch-multiplier 2 --accept-content json,yaml \
          --time-limit 1 --soft-time-limit 30.5 --without-gossip --max-tasks-per-child 9 --max-memory-per-child 100000 -P solo -Ofair";
     let first = stage.start(&words(typed));
     stage.process(first).wait_for("remote control answers as first@flags");
-    let typed =
-        "work -Q waybill.payments --autoscale=10,3 -n second@flags -l INFO --without-heartbeat --without-mingle";
+    let typed = "work -X waybill --autoscale=10,3 -n second@flags -l INFO --without-heartbeat --without-mingle";
     let second = stage.start(&words(typed));
     stage.process(second).wait_for("remote control answers as second@flags");
 
@@ -40,6 +39,16 @@ fn what_a_celery_user_types_acts_or_is_said_to_mean_nothing() {
         assert!(first.contains(said) && !second.contains(said), "{said:?}");
     }
     assert!(second.contains(" INFO "), "{second}");
+    for typed in [
+        "work -B",
+        "work --purge",
+        "work -D",
+        "work --pidfile w.pid",
+        "work -f w.log",
+    ] {
+        let refused = stage.run(&words(typed));
+        assert_eq!(refused.code, 2, "{typed}: {}", refused.err);
+    }
 }
 
 fn words(typed: &str) -> Vec<&str> {
