@@ -210,6 +210,75 @@ fn a_graph_that_changes_meanwhile(mut stage: Stage) {
     stage.run(&["audit", "verify"]).good();
 }
 
+/// What a newer program does in the database.
+fn newer(stage: &Stage, sql: &str) -> String {
+    stage.database.as_ref().expect("a story on PostgreSQL").query(sql)
+}
+
+/// Lets an order obey that version, and new ones begin so.
+fn lead_to(stage: &Stage, order: &str, version: u32) {
+    newer(
+        stage,
+        &format!("UPDATE instances SET graph_version = {version} WHERE id = '{order}'"),
+    );
+    let activate = format!(
+        "INSERT INTO graph_activations SELECT machine, max(revision) + 1, '[{{\"version\": {version}, \"weight\": 100}}]', 'newer', now()
+         FROM graph_activations WHERE machine = 'delivery-order' GROUP BY machine"
+    );
+    newer(stage, &activate);
+}
+
+/// A newer program has published a version that the running one cannot read, moved an order there and lets new ones begin so. What is
+/// told by message meanwhile waits; it is done where the version can be read.
+fn a_version_that_the_program_cannot_read(mut stage: Stage) {
+    let place = stage.start(&["all"]);
+    let token = stage.token("operator");
+    let (there, bystander) = (order(&stage, &token, "ord-1"), order(&stage, &token, "ord-2"));
+    newer(
+        &stage,
+        "INSERT INTO graph_versions
+         SELECT machine, 2, 'of a newer program', jsonb_set(document, '{states,CREATED,on_enter}', '[\"launch_rocket\"]'), now()
+         FROM graph_versions WHERE machine = 'delivery-order' AND version = 1",
+    );
+    lead_to(&stage, &there, 2);
+
+    for (order, key) in [(&there, "there"), (&bystander, "beside")] {
+        let fields = json!({ "cancel_reason": "CUSTOMER_REQUEST" });
+        let cancel = json!({ "delivery_order_id": order, "event": "CANCELLED", "fields": fields, "key": key });
+        stage.clients.send_task("waybill.report_event", cancel, "waybill");
+    }
+    stage.write("payment.json", &payment("ord-3"));
+    stage.run(&["send", "payment.json"]).good();
+    eventually("who is on a version that it can read is cancelled", SOON, || {
+        (view(&stage, &token, &bystander)["state"] == "CANCELLED").then_some(())
+    });
+    eventually("both other messages are tried", SOON, || {
+        let log = stage.process(place).log();
+        let left = [
+            "a message goes back into waybill:",
+            "a payment event goes back into waybill.payments:",
+        ];
+        left.iter().all(|said| log.contains(said)).then_some(())
+    });
+    let meanwhile = (
+        view(&stage, &token, &there)["state"].clone(),
+        newer(&stage, "SELECT count(*) FROM delivery_orders"),
+    );
+    lead_to(&stage, &there, 1);
+
+    assert_eq!(meanwhile, (json!("CREATED"), "2".to_owned()));
+    eventually("what waited is done", SOON, || {
+        let born = newer(
+            &stage,
+            "SELECT count(*) FROM delivery_orders WHERE ordering_id = 'ord-3'",
+        );
+        (view(&stage, &token, &there)["state"] == "CANCELLED" && born == "1").then_some(())
+    });
+    assert_eq!(by(&stage, &token, &there, "CANCELLED").len(), 1);
+    assert_eq!(stage.run(&["dead", "list", "--json"]).json(), json!([]));
+    stage.run(&["audit", "verify"]).good();
+}
+
 /// For as long as a story lasts nothing comes from the partner by itself.
 const STILL: &[&str] = &["--walk-delay", "60m"];
 const FORGETFUL: &[&str] = &["--walk-delay", "60m", "--error-after-booking", "1"];
@@ -241,4 +310,9 @@ on_both! {
         a_lost_booking, Stage::single_speaking(ONFLEET, FORGETFUL), Stage::speaking(ONFLEET, FORGETFUL);
     whoever_is_born_after_an_activation_has_the_new_version_and_the_others_keep_theirs:
         a_graph_that_changes_meanwhile, Stage::single(STILL), Stage::real(STILL);
+}
+
+#[test]
+fn a_message_about_a_version_that_this_program_cannot_read_waits_for_one_that_can() {
+    a_version_that_the_program_cannot_read(Stage::real(STILL));
 }
