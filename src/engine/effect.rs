@@ -188,6 +188,11 @@ impl Command for MarkSent {
     fn run(&self, unit: &mut Unit) {
         unit.writes.sent_effects.extend(&self.effects);
     }
+
+    /// What is not known to be sent is sent again, under the same id, and acts once.
+    fn is_forgettable(&self) -> bool {
+        true
+    }
 }
 
 struct Hold {

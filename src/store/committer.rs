@@ -32,6 +32,11 @@ pub trait Command: Send + 'static {
 
     /// Decides, and puts what follows into the unit.
     fn run(&self, unit: &mut Unit) -> Self::Answer;
+
+    /// Whether a crash of the database may forget it, because what it says is found out again.
+    fn is_forgettable(&self) -> bool {
+        false
+    }
 }
 
 /// Why a command was not committed.
@@ -93,6 +98,7 @@ impl Committer {
 trait Job: Send {
     fn needs(&self) -> Needs;
     fn run(&mut self, unit: &mut Unit);
+    fn is_forgettable(&self) -> bool;
     fn reply(&mut self, outcome: Result<(), CommitError>);
 }
 
@@ -109,6 +115,10 @@ impl<C: Command> Job for Pending<C> {
 
     fn run(&mut self, unit: &mut Unit) {
         self.answer = Some(self.command.run(unit));
+    }
+
+    fn is_forgettable(&self) -> bool {
+        self.command.is_forgettable()
     }
 
     fn reply(&mut self, outcome: Result<(), CommitError>) {
@@ -217,7 +227,11 @@ async fn write_single(store: &Store, single: (Needs, Box<dyn Job>), after: &Afte
 
 async fn attempt(store: &Store, batch: &mut [(Needs, Box<dyn Job>)], after: &AfterCommit) -> Result<(), DbError> {
     let now = store.now().await?;
-    let mut tx = store.db().tx().await?;
+    let forgettable = batch.iter().all(|(_, job)| job.is_forgettable());
+    let mut tx = match forgettable {
+        true => store.db().forgettable_tx().await?,
+        false => store.db().tx().await?,
+    };
     let needs: Vec<Needs> = batch.iter().map(|(needs, _)| needs.clone()).collect();
     let mut unit = Unit::load(&mut tx, needs, now).await?;
     store.learn(&mut tx, &unit).await?;

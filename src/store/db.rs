@@ -17,7 +17,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _, Sqlite, SqlitePool};
 use uuid::Uuid;
 
 use super::graphs::Unreadable;
@@ -217,6 +217,9 @@ const BY_INDEX: [(&str, &str); 4] = [
     ("jit", "off"),
 ];
 
+/// A connection that has been idle for longer is asked whether it still lives before it is used.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The database behind a URL: a pool for the writer and one for readers.
 #[derive(Debug, Clone)]
 pub enum Db {
@@ -255,6 +258,16 @@ impl Db {
             PgPoolOptions::new()
                 .max_connections(max)
                 .acquire_timeout(Duration::from_secs(5))
+                // One that was in use a moment ago is as good as one that has just answered.
+                .test_before_acquire(false)
+                .before_acquire(|connection, it| {
+                    Box::pin(async move {
+                        if it.idle_for > FRESH {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
         };
         let writer = pool(4).connect_with(options(url)?.options(BY_INDEX)).await?;
         let reader = pool(8).connect_lazy_with(options(url)?);
@@ -309,6 +322,15 @@ impl Db {
             Connection::Sqlite(_) => "BEGIN IMMEDIATE",
         };
         tx.execute(begin, vec![]).await?;
+        Ok(tx)
+    }
+
+    /// Begins a transaction that a crash of the database may forget although it was committed: for what is found out again.
+    pub async fn forgettable_tx(&self) -> Result<Tx, DbError> {
+        let mut tx = self.tx().await?;
+        if let Connection::Postgres(_) = tx.connection {
+            tx.execute("SET LOCAL synchronous_commit TO off", vec![]).await?;
+        }
         Ok(tx)
     }
 
