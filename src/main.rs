@@ -4,7 +4,12 @@ use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use waybill::commands::{self, Cli};
+
+/// Messages are made on one thread and dropped on another: docs/adr/0017-an-allocator-for-messages-that-change-threads.md.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // The one crypto provider, before anything can open a connection; it is absent only if it was installed already.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
+use mimalloc::MiMalloc;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,10 @@ use waybill_tasks::celery::worker::Worker;
 
 use keeping::Keeping;
 use redis::Redis;
+
+/// As the program has it: the two are measured and tested as one.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const BROKER_HEARTBEAT: u64 = 10;
 
