@@ -19,6 +19,9 @@ const EXCHANGE: &str = "celeryev";
 /// How many events go into one message.
 const BATCH: usize = 100;
 
+/// How long a message waits for more events, if it is not full: a busy worker would send nearly one for each.
+const GATHERING: Duration = Duration::from_millis(10);
+
 /// What a heartbeat that was asked for says of the interval, as Python's does.
 const ASKED_FOR: f64 = 5.0;
 
@@ -106,7 +109,13 @@ impl EventLoop {
                     self.send_waiting(channel, &mut batch).await?;
                     self.tell(channel, "worker-heartbeat", ASKED_FOR).await?;
                 }
-                _ = self.waiting.recv_many(&mut batch, BATCH) => self.send_batch(channel, &mut batch).await?,
+                _ = self.waiting.recv_many(&mut batch, BATCH) => {
+                    if batch.len() < BATCH {
+                        tokio::time::sleep(GATHERING).await;
+                        self.fill(&mut batch);
+                    }
+                    self.send_batch(channel, &mut batch).await?;
+                }
                 () = channel.ended() => return Err(MailError::Failed("the connection was lost".to_owned())),
             }
         }
@@ -119,6 +128,15 @@ impl EventLoop {
         }
         channel.close().await;
         Ok(())
+    }
+
+    /// Takes along what has happened meanwhile.
+    fn fill(&mut self, batch: &mut Vec<Vec<u8>>) {
+        while batch.len() < BATCH
+            && let Ok(event) = self.waiting.try_recv()
+        {
+            batch.push(event);
+        }
     }
 
     /// What has happened already is told first: the clock of what a worker tells only grows.
