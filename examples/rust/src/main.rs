@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 use crate::tasks::{add, create_delivery_order, delivery_update, noop, report_event};
 
 /// What is fetched ahead.
-const PREFETCH: u16 = 64;
+const PREFETCH: u16 = 1_024;
 
 #[derive(Parser)]
 #[command(about = "A Rust peer of Waybill, built on the `celery` crate")]

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ TYPES = {"classic": {}, "quorum": {"x-queue-type": "quorum"}}
 # The rate is that between these shares of the queue: starting up, and what is fetched ahead, are in neither.
 FROM, TO = 0.9, 0.1
 MEMORY_LIMIT = 100
+# What a worker has in hand at once: for all of them as much as the bare loop, or nearly.
+IN_HAND = 1024
 
 
 def control(*arguments):
@@ -107,7 +110,7 @@ class Bench:
     def ours(self, *more):
         return [
             str(self.arguments.worker), "--broker", "{broker}", "--database", self.database, "-Q", "{queue}", "-n", "bench@waybill", "-c", "64",
-            *more,
+            "--prefetch-multiplier", str(IN_HAND // 64), *more,
         ]
 
     def waiting(self, tasks):
@@ -150,6 +153,7 @@ class Running:
 def python(pool, processes):
     return [
         sys.executable, "-B", "-m", "celery", "-A", "noop", "worker", "-Q", "{queue}", f"--pool={pool}", f"--concurrency={processes}",
+        f"--prefetch-multiplier={IN_HAND // processes}",
         "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat",
     ]
 
@@ -160,6 +164,7 @@ def main():
     parser.add_argument("--limit", type=pathlib.Path, required=True)
     parser.add_argument("--peer", type=pathlib.Path, help="the peer on the `celery` crate")
     parser.add_argument("--tasks", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=3, help="of each, in turn; the median counts")
     parser.add_argument("--patience", type=int, default=180, help="seconds until one measurement is given up")
     parser.add_argument("--plot", type=pathlib.Path, help="where to draw the result")
     arguments = parser.parse_args()
@@ -179,16 +184,19 @@ def main():
         if arguments.peer:
             crate = [str(arguments.peer.resolve()), "--broker", "{broker}", "work", "{queue}"]
             rows.insert(4, ("`celery` crate", crate, ["classic"], tasks))
-        found = {}
-        for name, command, kinds, amount in rows:
-            for kind in kinds:
-                found[name, kind] = bench.measure(command, kind, amount)
-                print(f"{name:<26} {kind:<8} {found[name, kind]:9.0f} tasks/s", flush=True)
+        runs = {}
+        for _ in range(arguments.runs):
+            for name, command, kinds, amount in rows:
+                for kind in kinds:
+                    speed = bench.measure(command, kind, amount)
+                    runs.setdefault((name, kind), []).append(speed)
+                    print(f"{name:<26} {kind:<8} {speed:9.0f} tasks/s", flush=True)
         waiting = bench.waiting(tasks)
 
+    found = {row: statistics.median(speeds) for row, speeds in runs.items()}
     report(found, [name for name, *_ in rows], waiting, tasks)
     if arguments.plot:
-        draw(arguments.plot, found, tasks)
+        draw(arguments.plot, runs, tasks)
     if waiting["VmRSS"] > MEMORY_LIMIT:
         raise SystemExit("more memory than the limit allows")
 
@@ -210,12 +218,11 @@ def report(found, names, waiting, tasks):
     print(f"{tasks} scheduled tasks waiting: {waiting['VmRSS']:.0f} MB resident, {waiting['VmHWM']:.0f} MB at most (limit {MEMORY_LIMIT})")
 
 
-def draw(path, found, tasks):
-    rows = []
-    for (name, kind), value in sorted(found.items(), key=lambda row: -row[1]):
-        rows.append((name.replace("`", ""), value, f"{kind} queue", [value]))
+def draw(path, runs, tasks):
+    rows = [(name.replace("`", ""), statistics.median(speeds), f"{kind} queue", speeds) for (name, kind), speeds in runs.items()]
+    rows.sort(key=lambda row: -row[1])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(plot.bars("Tasks per second", f"a task that does nothing, late ack, json, {tasks} tasks; {machine()}", rows))
+    path.write_text(plot.bars("Tasks per second", f"a task that does nothing, late ack, json, {tasks} tasks; dots: runs; {machine()}", rows))
     print(f"drawn: {path}")
 
 

@@ -9,7 +9,9 @@ import argparse
 import json
 import pathlib
 import sqlite3
+import statistics
 import subprocess
+import sys
 import tempfile
 
 import plot
@@ -93,27 +95,35 @@ def main():
     parser = argparse.ArgumentParser(description="Measure durable callbacks a second.")
     parser.add_argument("--program", type=pathlib.Path, required=True)
     parser.add_argument("--load", type=pathlib.Path, required=True)
+    parser.add_argument("--runs", type=int, default=3, help="of each, in turn; the medians count")
     parser.add_argument("--plot", type=pathlib.Path, help="where to draw the result")
     arguments = parser.parse_args()
 
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
+    runs = {}
+    for number in range(1, arguments.runs + 1):
         for database in ("PostgreSQL", "SQLite"):
             for kind, name in ((Waybill, "Waybill"), (Peer, "one insert per request")):
-                found = measure(kind, arguments, pathlib.Path(folder), database)
-                for connections, _ in LOADS:
-                    it = found[connections]
-                    print(
-                        f"{database:<11} {name:<23} {connections:>3} connections {it['per_second']:8.0f}/s"
-                        f"   p50 {it['p50_ms']:6.1f} ms   p99 {it['p99_ms']:6.1f} ms", flush=True,
-                    )
-                half = found["half"]
-                print(
-                    f"{database:<11} {name:<23} at {half['rate']:.0f}/s, half of its most:"
-                    f"   p50 {half['p50_ms']:6.1f} ms   p99 {half['p99_ms']:6.1f} ms", flush=True,
-                )
-                speeds = [found[connections]["per_second"] for connections, _ in LOADS]
-                rows.append((f"{name}", max(speeds), f"{database}, p99 {half['p99_ms']:.0f} ms at half", speeds))
+                print(f"run {number}: {database}, {name}", file=sys.stderr, flush=True)
+                with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
+                    found = measure(kind, arguments, pathlib.Path(folder), database)
+                runs.setdefault((database, name), []).append(found)
+    rows = []
+    for (database, name), found in runs.items():
+        def median(load, figure):
+            return statistics.median(run[load][figure] for run in found)
+
+        for connections, _ in LOADS:
+            print(
+                f"{database:<11} {name:<23} {connections:>3} connections {median(connections, 'per_second'):8.0f}/s"
+                f"   p50 {median(connections, 'p50_ms'):6.1f} ms   p99 {median(connections, 'p99_ms'):6.1f} ms",
+            )
+        each = ", ".join(f"{run['half']['p99_ms']:.1f}" for run in found)
+        print(
+            f"{database:<11} {name:<23} at {median('half', 'rate'):.0f}/s, half of its most:"
+            f"   p50 {median('half', 'p50_ms'):6.1f} ms   p99 {median('half', 'p99_ms'):6.1f} ms (runs: {each})",
+        )
+        speeds = [median(connections, "per_second") for connections, _ in LOADS]
+        rows.append((name, max(speeds), f"{database}, p99 {median('half', 'p99_ms'):.0f} ms at half", speeds))
     if arguments.plot:
         note = "signed callbacks stored before they are answered; dots: 1, 8 and 64 connections"
         arguments.plot.write_text(plot.bars("Durable callbacks per second", note, rows))
