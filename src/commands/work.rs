@@ -79,7 +79,6 @@ pub struct WorkOptions {
 
 /// Options of `celery worker` whose users must hear where what they want is done: to pass over them would surprise.
 #[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of Celery's")]
 pub struct Elsewhere {
     /// Celery's scheduler within a worker.
     #[arg(short = 'B', long, hide = true)]
