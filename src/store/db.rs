@@ -217,7 +217,7 @@ const BY_INDEX: [(&str, &str); 4] = [
     ("jit", "off"),
 ];
 
-/// A connection that has been idle for longer is asked whether it still lives before it is used.
+/// A writer's connection that has been idle for longer is asked whether it still lives before it is used.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The database behind a URL: a pool for the writer and one for readers.
@@ -258,18 +258,17 @@ impl Db {
             PgPoolOptions::new()
                 .max_connections(max)
                 .acquire_timeout(Duration::from_secs(5))
-                // One that was in use a moment ago is as good as one that has just answered.
-                .test_before_acquire(false)
-                .before_acquire(|connection, it| {
-                    Box::pin(async move {
-                        if it.idle_for > FRESH {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
-                })
         };
-        let writer = pool(4).connect_with(options(url)?.options(BY_INDEX)).await?;
+        // One that wrote a moment ago is as good as one that has just answered.
+        let writer = pool(4).test_before_acquire(false).before_acquire(|connection, it| {
+            Box::pin(async move {
+                if it.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        });
+        let writer = writer.connect_with(options(url)?.options(BY_INDEX)).await?;
         let reader = pool(8).connect_lazy_with(options(url)?);
         let replica = read_url
             .map(|url| options(url).map(|options| pool(8).connect_lazy_with(options)))
