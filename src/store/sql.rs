@@ -46,7 +46,7 @@ async fn many(tx: &mut Tx, rows: Vec<Vec<Value>>, statement: impl Fn(&str) -> St
     while rows.len() > 0 {
         let size = group_size(rows.len(), width);
         let group: Vec<_> = rows.by_ref().take(size).collect();
-        let sql = statement(&format!("VALUES {}", tuples(group.len(), width, 1)));
+        let sql = statement(&format!("VALUES {}", tuples(group.len(), width)));
         answers.extend(tx.rows(&sql, group.into_iter().flatten().collect()).await?);
     }
     Ok(answers)
@@ -72,7 +72,7 @@ pub(super) async fn with_keys(tx: &mut Tx, before: &str, keys: Vec<Value>, after
             .unwrap_or(256);
         let mut padded = chunk.to_vec();
         padded.resize(size, chunk[0].clone());
-        let sql = format!("{before} {}{after}", tuples(1, size, 1));
+        let sql = format!("{before} {}{after}", tuples(1, size));
         answers.extend(tx.rows(&sql, padded).await?);
     }
     Ok(answers)
@@ -85,18 +85,8 @@ fn group_size(left: usize, width: usize) -> usize {
         .unwrap_or(1)
 }
 
-fn tuples(count: usize, width: usize, first: usize) -> String {
-    let mut text = String::with_capacity(count * width * 5);
-    for row in 0..count {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..width {
-            if column > 0 {
-                text.push_str(", ");
-            }
-            text.push('$');
-            text.push_str(&(first + row * width + column).to_string());
-        }
-        text.push(')');
-    }
-    text
+/// Parameters without numbers: SQLite keeps a numbered one by its name, and looks through all of them for each that is bound.
+fn tuples(count: usize, width: usize) -> String {
+    let row = format!("({})", vec!["?"; width].join(", "));
+    vec![row; count].join(", ")
 }
