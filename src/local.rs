@@ -2,16 +2,20 @@
 //!
 //! Messages are claimed under a lease and deleted when they are done; a crash leaves them to be claimed again.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 use waybill_tasks::celery::message::Message;
-use waybill_tasks::celery::transport::{Delivery, Handler, Health, PublishError, Queue, Routing, Transport, Verdict};
+use waybill_tasks::celery::transport::{
+    Delivery, Handler, Health, PublishError, Queue, Receipt, Routing, Transport, Verdict,
+};
 
 use crate::engine::{Engine, unpack};
 use crate::store::record::StoredMessage;
@@ -48,7 +52,16 @@ impl LocalTransport {
             message,
             redelivered: stored.attempts > 1,
         };
-        let done = match handler.handle(delivery).await {
+        let receipt = Receipt::none().in_line();
+        // It begins on the consumer's own task, which has to outlive it.
+        let verdict = AssertUnwindSafe(handler.handle_with(delivery, &receipt))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| {
+                error!("the handler of message {id} in {queue} panicked; it is given back");
+                Verdict::Requeue
+            });
+        let done = match verdict {
             // There are no dead letter exchanges here; what was rejected is in quarantine.
             Verdict::Ack | Verdict::Reject => true,
             Verdict::Requeue => {
@@ -116,10 +129,14 @@ impl Transport for LocalTransport {
                     .await
                     .expect("the semaphore is never closed");
                 let (this, handler, name) = (this.clone(), handler.clone(), queue.name.clone());
-                tracker.spawn(async move {
+                let mut work = Box::pin(async move {
                     this.handle(&name, stored, handler.as_ref()).await;
                     drop(slot);
                 });
+                // Begun in the order of the queue, as spawned tasks are not.
+                if work.as_mut().now_or_never().is_none() {
+                    tracker.spawn(work);
+                }
             }
             if idle {
                 tokio::select! {

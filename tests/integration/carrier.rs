@@ -30,6 +30,9 @@ pub(crate) struct Carrier {
     consumers: TaskTracker,
 }
 
+/// What a message says that makes its consumer panic the first time.
+pub(crate) const PANIC: &[u8] = b"panic";
+
 /// What a consumer was handed, and what it answers.
 pub(crate) struct Consumer {
     taken: Mutex<Vec<Delivery>>,
@@ -128,6 +131,7 @@ impl Consumer {
 #[async_trait]
 impl Handler for Consumer {
     async fn handle(&self, delivery: Delivery) -> Verdict {
+        assert!(delivery.redelivered || delivery.message.body != PANIC, "as it was told");
         let now = self.in_hand.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_hand.fetch_max(now, Ordering::SeqCst);
         self.taken.lock().expect("nobody panics with it").push(delivery);

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use waybill_tasks::celery::message::{HeaderValue, Message, Properties};
 use waybill_tasks::celery::transport::{PublishError, Routing};
 
-use crate::carrier::{Carrier, Consumer};
+use crate::carrier::{Carrier, Consumer, PANIC};
 use crate::stage::eventually;
 use crate::stage::services::VirtualHost;
 
@@ -148,6 +148,20 @@ on_both! {
         assert!(is_empty(&ground));
     }
 
+    fn a_handler_that_panics_gets_its_message_again_and_those_after_it(ground: Ground) {
+        let carrier = ground.with_queue();
+        for message in [Message { body: PANIC.to_vec(), ..numbered(0) }, numbered(1)] {
+            carrier.publish(message, Routing::Mandatory).expect("it is published");
+        }
+
+        let consumer = carrier.consume(QUEUE, 8, usize::MAX >> 4, 0);
+        wait_for(&consumer, 2);
+        carrier.end();
+
+        assert_eq!(bodies(&consumer).into_iter().collect::<BTreeSet<_>>(), ["1", "panic"].map(str::to_owned).into());
+        assert!(is_empty(&ground));
+    }
+
     fn what_a_process_that_died_had_in_hand_is_handed_to_another(ground: Ground) {
         let carrier = ground.with_queue();
         for number in 1..=3 {
@@ -171,7 +185,7 @@ on_both! {
             carrier.publish(numbered(number), Routing::Mandatory).expect("it is published");
         }
 
-        let consumer = carrier.consume(QUEUE, 1, usize::MAX >> 4, 0);
+        let consumer = carrier.consume(QUEUE, 16, usize::MAX >> 4, 0);
         wait_for(&consumer, 50);
 
         assert_eq!(bodies(&consumer), (0..50).map(|number| number.to_string()).collect::<Vec<_>>());

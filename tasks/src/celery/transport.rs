@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 use super::message::Message;
@@ -77,6 +78,7 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Receipt {
     acknowledge: Option<Box<dyn Fn() + Send + Sync>>,
     acknowledged: AtomicBool,
+    in_line: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -86,7 +88,22 @@ impl Receipt {
         Self {
             acknowledge: None,
             acknowledged: AtomicBool::new(false),
+            in_line: AtomicBool::new(false),
             stop: CancellationToken::new(),
+        }
+    }
+
+    /// Of a message whose work is begun where messages arrive, one after the other, until it waits or steps aside.
+    pub fn in_line(self) -> Self {
+        self.in_line.store(true, Ordering::Relaxed);
+        self
+    }
+
+    /// What was done before this was done in the order in which messages came, if nothing was waited for; what is done after it
+    /// keeps no other message waiting.
+    pub async fn step_aside(&self) {
+        if self.in_line.swap(false, Ordering::Relaxed) {
+            yield_now().await;
         }
     }
 

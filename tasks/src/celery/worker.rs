@@ -152,6 +152,7 @@ impl<C: Send + Sync + 'static> Worker<C> {
         let Some(_place) = self.wait_for_place(&job).await else {
             return Ok(Verdict::Requeue);
         };
+        receipt.step_aside().await;
         if self.is_over(&job).await? {
             return Ok(Verdict::Ack);
         }

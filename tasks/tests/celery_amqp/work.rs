@@ -1,7 +1,7 @@
 //! The worker on RabbitMQ: every message ends as a result, on the keeper's shelf, or back in the queue.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use waybill_tasks::celery::message::Message;
 use waybill_tasks::celery::protocol::{Request, Signature};
 use waybill_tasks::celery::registry::{Registry, Task, TaskError};
+use waybill_tasks::celery::state::WorkerState;
 use waybill_tasks::celery::transport::{Routing, Transport as _};
 use waybill_tasks::celery::worker::Worker;
 
@@ -126,6 +127,53 @@ fn end(body: &str) -> String {
     let result = meta["result"].get("exc_type").unwrap_or(&meta["result"]);
     let result = result.as_str().map_or_else(|| result.to_string(), str::to_owned);
     format!("{} {result}", meta["status"].as_str().unwrap())
+}
+
+/// Takes a moment, and tells when it began.
+#[derive(Deserialize)]
+struct Note {
+    number: u32,
+}
+
+impl Task<Mutex<Vec<u32>>> for Note {
+    const NAME: &'static str = "line.note";
+
+    async fn run(self, begun: &Mutex<Vec<u32>>, _request: &Request) -> Result<Value, TaskError> {
+        begun.lock().unwrap().push(self.number);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Ok(Value::Null)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_at_a_time_begins_in_the_order_of_the_queue() {
+    const COUNT: u32 = 300;
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.classic().await;
+    for number in 0..COUNT {
+        let note = Signature::new("line.note").kwargs(json!({"number": number}));
+        let message = note.queue(&name).into_message();
+        transport.publish(message, Routing::Mandatory).await.unwrap();
+    }
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let registry = Registry::new(begun.clone()).register::<Note>();
+    let worker = Worker::new(registry, transport.clone(), Arc::new(Shelf::default()))
+        .with_state(WorkerState::new("one@line", 1));
+    let stop = CancellationToken::new();
+
+    let consuming = consume(&transport, queue(&name, 8), Arc::new(worker), &stop);
+
+    until("all", Duration::from_secs(20), async || {
+        begun.lock().unwrap().len() == COUNT as usize
+    })
+    .await;
+    stop.cancel();
+    consuming.await.unwrap();
+    let begun = begun.lock().unwrap().clone();
+    let early: Vec<_> = begun.windows(2).filter(|pair| pair[0] > pair[1]).collect();
+    assert!(early.is_empty(), "these began before those that came first: {early:?}");
+    transport.close().await;
+    queues.clean_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,12 +223,14 @@ impl Consumer {
         let (given_back, stop) = (Arc::clone(&self.given_back), self.stop.clone());
         // The broker counts what is not acknowledged, and so do we: a task that is acknowledged early makes room for the next.
         let slot = Arc::new(Mutex::new(Some(slot)));
-        let work = Box::pin(async move {
+        let quick = self.pace.is_quick();
+        let mut work = Box::pin(async move {
             let (early, place) = (settler.clone(), Arc::clone(&slot));
             let receipt = Receipt::new(stop.clone(), move || {
                 settle(&early, Settled::Ack(tag));
                 drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
             });
+            let receipt = if quick { receipt } else { receipt.in_line() };
             let verdict = AssertUnwindSafe(handler.handle_with(delivery, &receipt))
                 .catch_unwind()
                 .await
@@ -251,14 +253,19 @@ impl Consumer {
             drop(slot);
         });
         let pace = self.pace.clone();
-        if !pace.is_quick() {
+        if quick {
+            if let Some(waiting) = pace.look(work) {
+                self.running.spawn(waiting);
+            }
+            return;
+        }
+        // Spawned tasks begin in any order, the last one first above all: what must be in the order of the queue is done here.
+        if work.as_mut().now_or_never().is_none() {
             self.running.spawn(async move {
                 if let Some(waiting) = pace.look(work) {
                     waiting.await;
                 }
             });
-        } else if let Some(waiting) = pace.look(work) {
-            self.running.spawn(waiting);
         }
     }
 
