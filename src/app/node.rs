@@ -10,6 +10,9 @@ use waybill_tasks::celery::protocol::Accept;
 /// What is in hand at once: enough for one commit to serve many, and few enough to be handed out again without harm.
 const CONCURRENCY: usize = 64;
 
+/// Celery's: Flower takes a worker for gone after twice as long.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
 /// How a worker is called and how it works, as Celery's options say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -27,8 +30,8 @@ pub struct Node {
     pub queues: Vec<String>,
     /// Tells what happens to tasks.
     pub task_events: bool,
-    /// Tells that it is alive.
-    pub heartbeat: bool,
+    /// How often it tells that it is alive; never if nothing.
+    pub heartbeat: Option<Duration>,
     /// Says hello to its neighbours.
     pub mingle: bool,
     /// After which a task is asked to stop, if it has no limit of its own.
@@ -47,7 +50,7 @@ impl Default for Node {
             accept: Accept::default(),
             queues: Vec::new(),
             task_events: false,
-            heartbeat: true,
+            heartbeat: Some(HEARTBEAT),
             mingle: true,
             soft_time_limit: None,
             time_limit: None,

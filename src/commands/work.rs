@@ -1,9 +1,9 @@
 //! What `waybill work` takes: Celery's own options, and a plain word where one of them means nothing here.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::builder::UnknownArgumentValueParser;
+use clap::{Arg, Args, ValueEnum};
 use waybill_tasks::celery::protocol::Accept;
 
 use super::Failure;
@@ -11,6 +11,7 @@ use crate::app::{Does, Node, NodeName, Work};
 
 /// `waybill work`.
 #[derive(Debug, Clone, Args)]
+#[command(args = elsewhere())]
 pub struct WorkOptions {
     /// Consume only these, as Celery's own `-Q`; all if left out.
     ///
@@ -41,6 +42,9 @@ pub struct WorkOptions {
     /// Do not tell that this worker is alive.
     #[arg(long)]
     pub without_heartbeat: bool,
+    /// How often to tell it; every 2 seconds if left out.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub heartbeat_interval: Option<Duration>,
     /// Do not ask the neighbours at the start what was revoked.
     #[arg(long)]
     pub without_mingle: bool,
@@ -72,58 +76,62 @@ pub struct WorkOptions {
     /// Ask a task to stop after so many seconds, unless it has a limit of its own.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub soft_time_limit: Option<Duration>,
-    /// What another command or program does here.
-    #[command(flatten)]
-    pub elsewhere: Elsewhere,
 }
 
-/// Options of `celery worker` whose users must hear where what they want is done: to pass over them would surprise.
-#[derive(Debug, Clone, Args)]
-pub struct Elsewhere {
-    /// Celery's scheduler within a worker.
-    #[arg(short = 'B', long, hide = true)]
-    pub beat: bool,
-    /// Deletes what waits in the queues.
-    #[arg(long, visible_alias = "discard", hide = true)]
-    pub purge: bool,
-    /// Goes on in the background.
-    #[arg(short = 'D', long, hide = true)]
-    pub detach: bool,
-    /// Where its process id is written.
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub pidfile: Option<PathBuf>,
-    /// Where its log is written.
-    #[arg(short = 'f', long, value_name = "FILE", hide = true)]
-    pub logfile: Option<PathBuf>,
-}
+/// Options of `celery worker` whose users must hear where what they want is done, for to pass over them would surprise: each with
+/// its letter, its name and the way.
+const ELSEWHERE: [(Option<char>, &str, &str); 16] = [
+    (Some('A'), "app", NO_APPLICATION),
+    (Some('I'), "include", NO_APPLICATION),
+    (Some('b'), "broker", "the broker is named by WAYBILL_BROKER_URL"),
+    (
+        None,
+        "result-backend",
+        "the result backend is named by WAYBILL_RESULT_BACKEND",
+    ),
+    (Some('B'), "beat", BEAT),
+    (Some('s'), "schedule", BEAT),
+    (None, "scheduler", BEAT),
+    (
+        Some('S'),
+        "statedb",
+        "what was revoked is kept in the database: a worker that was down knows it",
+    ),
+    (None, "purge", NOTHING_DELETED),
+    (None, "discard", NOTHING_DELETED),
+    (
+        Some('D'),
+        "detach",
+        "a worker stays in the foreground; systemd, or a container, keeps it in the background",
+    ),
+    (
+        None,
+        "pidfile",
+        "a worker writes none; systemd, or a container, knows the process",
+    ),
+    (
+        Some('f'),
+        "logfile",
+        "the log goes to standard error; `2>FILE`, or systemd's journal, keeps it",
+    ),
+    (None, "uid", AS_STARTED),
+    (None, "gid", AS_STARTED),
+    (None, "umask", AS_STARTED),
+];
 
-impl Elsewhere {
-    /// The option that was given, and the way to what it stands for.
-    fn way(&self) -> Option<&'static str> {
-        let ways = [
-            (
-                self.beat,
-                "-B: periodic tasks are sent by `waybill beat --schedule FILE`, a process of its own",
-            ),
-            (
-                self.purge,
-                "--purge: a worker deletes no messages, among them are paid deliveries; `celery purge` or `rabbitmqctl purge_queue QUEUE` does",
-            ),
-            (
-                self.detach,
-                "-D: a worker stays in the foreground; systemd, or a container, keeps it in the background",
-            ),
-            (
-                self.pidfile.is_some(),
-                "--pidfile: a worker writes none; systemd, or a container, knows the process",
-            ),
-            (
-                self.logfile.is_some(),
-                "-f: the log goes to standard error; `2>FILE`, or systemd's journal, keeps it",
-            ),
-        ];
-        ways.into_iter().find_map(|(given, way)| given.then_some(way))
-    }
+const NO_APPLICATION: &str =
+    "the tasks are built in; those of a Python application need a Python worker, on the same broker if you like";
+const BEAT: &str = "periodic tasks are sent by `waybill beat --schedule FILE`, a process of its own";
+const NOTHING_DELETED: &str = "a worker deletes no messages, among them are paid deliveries; `celery purge` or `rabbitmqctl purge_queue QUEUE` does";
+const AS_STARTED: &str = "a worker is who starts it; systemd (User=, Group=, UMask=), or a container, says who";
+
+fn elsewhere() -> impl Iterator<Item = Arg> {
+    ELSEWHERE.into_iter().map(|(letter, name, way)| {
+        let arg = Arg::new(name).short(letter).long(name).hide(true);
+        // With a value or without, it is refused.
+        let arg = arg.num_args(0..=1).default_missing_value("");
+        arg.value_parser(UnknownArgumentValueParser::suggest(way))
+    })
 }
 
 /// A content type by kombu's name.
@@ -173,11 +181,8 @@ impl WorkOptions {
     /// What that means for the process.
     ///
     /// # Errors
-    /// Something that a worker does not do here, with the way to it.
+    /// No queue is left.
     pub(super) fn does(&self) -> Result<Does, Failure> {
-        if let Some(way) = self.elsewhere.way() {
-            return Err(Failure::usage(way));
-        }
         let named = match self.queues.is_empty() {
             true => vec![PAYMENTS.to_owned(), TASKS.to_owned()],
             false => self.queues.clone(),
@@ -197,6 +202,10 @@ impl WorkOptions {
                 ));
             }
         };
+        let heartbeat = match self.without_heartbeat {
+            true => None,
+            false => self.heartbeat_interval.or(Node::default().heartbeat),
+        };
         let node = Node {
             name: self.hostname.clone(),
             concurrency: self.concurrency,
@@ -208,7 +217,7 @@ impl WorkOptions {
             },
             queues: more,
             task_events: self.task_events,
-            heartbeat: !self.without_heartbeat,
+            heartbeat,
             mingle: !self.without_mingle,
             soft_time_limit: self.soft_time_limit,
             time_limit: self.time_limit,
@@ -309,7 +318,7 @@ mod tests {
         assert_eq!((does.node.concurrency, does.node.autoscale), (8, Some((3, 10))));
         assert_eq!(
             (does.node.task_events, does.node.heartbeat, does.node.mingle),
-            (true, false, false)
+            (true, None, false)
         );
         assert_eq!(does.node.prefetch_multiplier, 4);
         assert_eq!((does.node.accept.yaml, does.node.accept.msgpack), (true, false));
@@ -339,22 +348,36 @@ mod tests {
     fn what_is_done_elsewhere_is_refused_with_the_way_to_it() {
         for (typed, way) in [
             (&["-B"][..], "waybill beat"),
+            (&["-s", "schedule.db"], "waybill beat"),
             (&["--purge"], "celery purge"),
             (&["-D"], "systemd"),
             (&["--pidfile=/run/w.pid"], "systemd"),
             (&["-f", "w.log"], "standard error"),
-            (&["-X", "waybill,waybill.payments"], "-Q"),
+            (&["-A", "proj"], "Python worker"),
+            (&["-b", "amqp://mq"], "WAYBILL_BROKER_URL"),
+            (&["--result-backend=rpc://"], "WAYBILL_RESULT_BACKEND"),
+            (&["-S", "revoked.db"], "in the database"),
+            (&["--uid=shop"], "User="),
         ] {
-            let line = Line::try_parse_from([&["work"], typed].concat()).unwrap();
+            let Err(refused) = Line::try_parse_from([&["work"], typed].concat()) else {
+                panic!("{typed:?} is taken")
+            };
 
-            let refused = line.options.does().unwrap_err();
-
-            assert_eq!(
-                (refused.code, refused.line.contains(way)),
-                (2, true),
-                "{}",
-                refused.line
+            let said = refused.to_string();
+            assert!(refused.exit_code() == 2 && said.contains(way), "{said}");
+            assert!(
+                said.contains(typed[0].split('=').next().unwrap()) || typed[0].len() == 2,
+                "{said}"
             );
         }
+    }
+
+    #[test]
+    fn no_queue_at_all_is_refused() {
+        let line = Line::try_parse_from(["work", "-X", "waybill,waybill.payments"]).unwrap();
+
+        let refused = line.options.does().unwrap_err();
+
+        assert!(refused.code == 2 && refused.line.contains("-Q"), "{}", refused.line);
     }
 }

@@ -8,7 +8,7 @@ use crate::stage::Stage;
 fn what_a_celery_user_types_acts_or_is_answered_with_a_word() {
     let mut stage = Stage::real(&["--hang", "1"]);
     let typed = "work -Q waybill,reports -c 3 -n first@flags -l debug -E --prefetch-multiplier 2 --accept-content json,yaml \
-         --time-limit 1 --soft-time-limit 30.5 --without-gossip --max-tasks-per-child 9 --max-memory-per-child 100000 -P solo -Ofair";
+         --heartbeat-interval 1 --time-limit 1 --soft-time-limit 30.5 --without-gossip --max-tasks-per-child 9 --max-memory-per-child 100000 -P solo -Ofair";
     let first = stage.start(&words(typed));
     stage.process(first).wait_for("remote control answers as first@flags");
     let typed = "work -X waybill --autoscale=10,3 -n second@flags -l INFO --without-heartbeat --without-mingle";
@@ -45,6 +45,7 @@ fn what_a_celery_user_types_acts_or_is_answered_with_a_word() {
         "work -D",
         "work --pidfile w.pid",
         "work -f w.log",
+        "work -A proj",
     ] {
         let refused = stage.run(&words(typed));
         assert_eq!(refused.code, 2, "{typed}: {}", refused.err);

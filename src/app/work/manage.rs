@@ -1,7 +1,6 @@
 //! What tells of a worker and manages it: events, remote control, the hello to its neighbours. On RabbitMQ only.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -12,9 +11,6 @@ use waybill_tasks::celery::state::WorkerState;
 
 use super::super::{App, Node};
 use crate::config::{Broker, Settings};
-
-/// Celery's: Flower takes a worker for gone after twice as long.
-const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// As the connection asks for.
 const BROKER_HEARTBEAT: u64 = 10;
@@ -55,10 +51,9 @@ pub(super) fn start(
             events: None,
         };
     };
-    let heartbeat = node.heartbeat.then_some(HEARTBEAT);
     // With the relays: what happens to tasks while the consumers stop is told too.
     app.relays
-        .spawn(sending.run(amqp.mailbox(), heartbeat, app.relay_stop.clone()));
+        .spawn(sending.run(amqp.mailbox(), node.heartbeat, app.relay_stop.clone()));
     let mut panel = Panel::new(Arc::clone(state), facts, Arc::new(app.engine.clone())).with_events(events.clone());
     if let Some(results) = &app.results {
         panel = panel.with_results(Arc::clone(results));

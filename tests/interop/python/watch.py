@@ -117,6 +117,7 @@ def flags(app, arguments):
     kinds = {event["type"] for event in seen if event["hostname"] == first}
     check("-E: events of tasks", kinds >= {"task-received", "task-started", "task-succeeded", "task-failed"} or kinds, True)
     # The receiver asks everybody for one.
+    check("--heartbeat-interval", {event["freq"] for event in told("worker-heartbeat", first)} >= {1}, True)
     check("--without-heartbeat", (len(told("worker-heartbeat", first)) > 3, len(told("worker-heartbeat", second)) <= 1), (True, True))
 
 
