@@ -56,10 +56,20 @@ impl Client {
 
     /// Sends a command; answers its ticket.
     pub(crate) async fn broadcast(&self, destination: Value, method: &str, arguments: &Value) -> String {
+        let reply_to = json!({"exchange": "reply.celery.pidbox", "routing_key": self.oid});
+        self.send(destination, method, arguments, reply_to).await
+    }
+
+    /// Sends a command to one node, and wants no answer.
+    pub(crate) async fn tell(&self, node: &str, method: &str, arguments: &Value) {
+        self.send(json!([node]), method, arguments, Value::Null).await;
+    }
+
+    async fn send(&self, destination: Value, method: &str, arguments: &Value, reply_to: Value) -> String {
         let ticket = Uuid::new_v4().to_string();
         let body = json!({
             "method": method, "arguments": arguments, "destination": destination, "pattern": null, "matcher": null,
-            "ticket": ticket, "reply_to": {"exchange": "reply.celery.pidbox", "routing_key": self.oid},
+            "ticket": ticket, "reply_to": reply_to,
         });
         let mut headers = FieldTable::default();
         headers.insert("clock".into(), AMQPValue::LongInt(1000));

@@ -120,3 +120,25 @@ async fn neighbours_tell_each_other_what_is_revoked_and_a_name_goes_over_when_it
     second.stop().await;
     neighbour.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_takes_its_time_is_not_held_up_by_a_command_that_wants_none() {
+    let node = Node::start(&name(), &[], 1).await;
+    let mut client = Client::connect().await;
+    until("it listens", Duration::from_secs(10), async || {
+        Client::connect()
+            .await
+            .ask(&node.name, "ping", json!({}))
+            .await
+            .is_some()
+    })
+    .await;
+
+    // Both ask the store, the one that nobody hears of is done first.
+    client.tell(&node.name, "query_task", &json!({"ids": ["t-1"]})).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let scheduled = client.ask(&node.name, "scheduled", json!({})).await;
+
+    assert_eq!(scheduled, Some(json!([])));
+    node.stop().await;
+}

@@ -99,7 +99,9 @@ impl<'a> Desk<'a> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(Ok(Some(mail))) = self.slow.join_next(), if !self.slow.is_empty() => self.reply(mail).await,
+                Some(done) = self.slow.join_next(), if !self.slow.is_empty() => if let Ok(Some(mail)) = done {
+                    self.reply(mail).await;
+                },
                 message = incoming.next() => match message {
                     Some(message) => self.take(&message).await,
                     None => return Err(MailError::Failed(format!("{queue}: the broker cancelled it"))),
