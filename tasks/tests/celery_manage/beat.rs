@@ -77,7 +77,7 @@ async fn two_beats_send_each_tick_once_and_none_is_lost_when_one_takes_over() {
     };
     let consuming = tokio::spawn({
         let (watching, recorder, stop) = (watching.clone(), recorder.clone(), stop.clone());
-        async move { watching.consume(consumed, recorder, stop).await }
+        async move { watching.consume(consumed, recorder, stop.into()).await }
     });
 
     let first = Running::start(&schedule).await;
@@ -164,6 +164,28 @@ async fn a_tick_whose_queue_is_missing_is_sent_when_it_is_there() {
             .is_some_and(|status| status.messages > 0)
     })
     .await;
+    beat.stop().await;
+    queues.delete(&format!("beat.{}.sent", schedule.name)).await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_whose_queue_is_missing_keeps_no_other_waiting() {
+    let mut queues = Queues::new().await;
+    let queue = queues.classic().await;
+    let entry = |queue: &str| json!({"task": "test.tick", "every": 1, "queue": queue});
+    let entries = json!({"missing": entry(&queues.name()), "tick": entry(&queue)});
+    let name = format!("test-{}", Uuid::new_v4());
+    let schedule = Schedule::read(json!({"name": name, "entries": entries}), "unused").unwrap();
+    let beat = Running::start(&schedule).await;
+    let messages = async || beat.transport.queue_exists(&queue).await.unwrap().unwrap().messages;
+    until("the first tick", Duration::from_secs(20), async || messages().await > 0).await;
+    let before = messages().await;
+
+    tokio::time::sleep(Duration::from_secs(8)).await;
+
+    let sent = messages().await - before;
+    assert!(sent >= 7, "{sent} ticks of one a second in eight seconds");
     beat.stop().await;
     queues.delete(&format!("beat.{}.sent", schedule.name)).await;
     queues.clean_up().await;

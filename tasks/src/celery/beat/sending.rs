@@ -69,11 +69,12 @@ impl Beat {
             self.schedule.entries.len()
         );
         loop {
-            let all_sent = round.send_due(Utc::now()).await;
+            let looked = Utc::now();
+            let all_sent = round.send_due(looked).await;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = channel.ended() => return Err(MailError::Failed("the connection was lost".to_owned())),
-                () = tokio::time::sleep(round.sleep(all_sent, Utc::now())) => (),
+                () = tokio::time::sleep(round.sleep(all_sent, looked)) => (),
             }
         }
     }
@@ -173,11 +174,10 @@ impl Round<'_> {
         }
     }
 
-    fn sleep(&self, all_sent: bool, now: DateTime<Utc>) -> Duration {
-        if !all_sent {
-            return AGAIN;
-        }
-        let next = Agenda::next(self.schedule, now).unwrap_or(now + TimeDelta::days(1));
-        (next - now).to_std().unwrap_or_default().min(SLEEP_AT_MOST)
+    /// Until the next tick since it was looked at, which may have passed meanwhile; what could not be sent keeps no other waiting.
+    fn sleep(&self, all_sent: bool, looked: DateTime<Utc>) -> Duration {
+        let next = Agenda::next(self.schedule, looked).unwrap_or(looked + TimeDelta::days(1));
+        let wait = (next - Utc::now()).to_std().unwrap_or_default();
+        wait.min(if all_sent { SLEEP_AT_MOST } else { AGAIN })
     }
 }
