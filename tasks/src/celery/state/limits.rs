@@ -43,10 +43,9 @@ impl Overrides {
         }
         if let Some((soft, hard)) = self.times.get(task) {
             (own.soft, own.hard) = (*soft, *hard);
-        } else {
-            own.soft = own.soft.or(self.usual.0);
-            own.hard = own.hard.or(self.usual.1);
         }
+        own.soft = own.soft.or(self.usual.0);
+        own.hard = own.hard.or(self.usual.1);
         own
     }
 }
@@ -77,7 +76,9 @@ mod tests {
         assert_eq!(overrides.over("b", own), own);
 
         overrides.by_default(Some(Duration::from_secs(9)), Some(Duration::from_secs(10)));
-        assert_eq!(overrides.over("a", own), expected);
+        // As Python's pool, which has the worker's limit for whoever has none.
+        let hard = Some(Duration::from_secs(10));
+        assert_eq!(overrides.over("a", own), TaskLimits { hard, ..expected });
         let usual = overrides.over("b", own);
         assert_eq!((usual.soft, usual.hard), (Some(Duration::from_secs(9)), own.hard));
     }

@@ -17,7 +17,7 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// When the next task of each name may start. A start is given away once: who got one waits for it, in order.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
-    next: Mutex<HashMap<Arc<str>, Instant>>,
+    last: Mutex<HashMap<Arc<str>, Instant>>,
 }
 
 /// When a task may start.
@@ -33,17 +33,18 @@ impl Rates {
     /// The next start with at least that period since the one before.
     pub(super) fn next(&self, task: &Arc<str>, period: Duration) -> Start {
         let now = Instant::now();
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = next.get(task).copied().unwrap_or(now).max(now);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // By the rate that holds now: another one may have been set from outside since.
+        let after = |before: &Instant| {
+            let start = before.checked_add(period);
+            start.unwrap_or(*before + Duration::from_secs(86_400 * 365))
+        };
+        let start = last.get(task).map_or(now, after).max(now);
         let wait = start - now;
-        // A rate that was lowered from outside holds from the next start on.
         if wait > LONGEST_WAIT {
             return Start::Later(wait);
         }
-        let following = start
-            .checked_add(period)
-            .unwrap_or(start + Duration::from_secs(86_400 * 365));
-        next.insert(Arc::clone(task), following);
+        last.insert(Arc::clone(task), start);
         Start::At(start)
     }
 }
@@ -139,6 +140,11 @@ mod tests {
         let at = |seconds| Start::At(now + Duration::from_secs(seconds));
         assert_eq!(starts, [at(0), at(12), at(24), Start::Later(Duration::from_secs(36))]);
         assert_eq!(rates.next(&Arc::from("other"), period), at(0));
+        assert_eq!(
+            rates.next(&task, Duration::from_secs(1)),
+            at(25),
+            "a rate that was raised"
+        );
         tokio::time::advance(Duration::from_secs(100)).await;
         assert_eq!(rates.next(&task, period), at(100));
     }
