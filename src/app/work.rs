@@ -29,6 +29,7 @@ pub(super) async fn start(app: &mut App, settings: &Settings, does: &Does) {
     }
     let state = state_of(&does.node);
     app.asked = state.stop().clone();
+    state.queues().reserve(PAYMENTS_QUEUE, "payment events");
     match app.engine.revoked().await {
         Ok(ids) => state.revoke(ids),
         Err(error) => warn!("what was revoked before is not known: {error}"),
@@ -134,6 +135,6 @@ fn consume_payments(app: &App, state: &Arc<WorkerState>, managed: &Managed) {
     let (transport, ready, stop) = (app.transport.clone(), managed.ready(), app.stop.clone());
     app.consumers.spawn(async move {
         ready.await;
-        transport.consume(queue, handler, stop).await;
+        transport.consume(queue, handler, stop.into()).await;
     });
 }

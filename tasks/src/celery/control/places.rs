@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
-use super::{Panel, Replied, ok};
+use super::{Panel, Replied, nok, ok};
 use crate::celery::state::{ConsumedQueue, QueueCommand};
 
 impl Panel {
@@ -12,6 +12,7 @@ impl Panel {
         let queue = arguments.text("queue").unwrap_or_default();
         match arguments.command() {
             "active_queues" => Ok(queues.list().iter().map(shown).collect()),
+            _ if let Some(holds) = queues.reserved(&queue) => Ok(nok(format!("{queue} holds {holds}, not tasks"))),
             "add_consumer" => {
                 let answer = ok(format!("add consumer {queue}"));
                 let given = |name: &str| arguments.text(name).filter(|text| !text.is_empty());

@@ -384,6 +384,20 @@ async fn consumers_are_asked_for() {
 }
 
 #[tokio::test]
+async fn a_queue_that_holds_no_tasks_is_neither_added_nor_taken_away() {
+    let world = world();
+    let mut asked = world.state.queues().asked().unwrap();
+    world.state.queues().reserve("payments", "payment events");
+
+    for command in ["add_consumer", "cancel_consumer"] {
+        let answer = world.ask(command, json!({"queue": "payments"})).await;
+
+        assert_eq!(answer, json!({"error": "payments holds payment events, not tasks"}));
+    }
+    assert!(asked.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn events_are_switched_and_neighbours_are_greeted() {
     let world = world();
 

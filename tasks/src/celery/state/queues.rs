@@ -58,6 +58,8 @@ pub enum QueueCommand {
 #[derive(Debug)]
 pub struct Queues {
     consumed: Mutex<BTreeMap<String, ConsumedQueue>>,
+    /// With what they hold.
+    reserved: Mutex<BTreeMap<String, &'static str>>,
     wishes: mpsc::UnboundedSender<QueueCommand>,
     heard: Mutex<Option<mpsc::UnboundedReceiver<QueueCommand>>>,
 }
@@ -67,6 +69,7 @@ impl Queues {
         let (wishes, heard) = mpsc::unbounded_channel();
         Self {
             consumed: Mutex::default(),
+            reserved: Mutex::default(),
             wishes,
             heard: Mutex::new(Some(heard)),
         }
@@ -83,6 +86,16 @@ impl Queues {
             .values()
             .map(|queue| u64::from(queue.prefetch))
             .sum()
+    }
+
+    /// That one holds something else than tasks: nobody adds it to those that are consumed as tasks, or takes it away.
+    pub fn reserve(&self, name: &str, holds: &'static str) {
+        locked(&self.reserved).insert(name.to_owned(), holds);
+    }
+
+    /// What that one holds, if not tasks.
+    pub fn reserved(&self, name: &str) -> Option<&'static str> {
+        locked(&self.reserved).get(name).copied()
     }
 
     /// This one is consumed from now on.
