@@ -9,12 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 use waybill_tasks::celery::message::Message;
 use waybill_tasks::celery::transport::{
-    Delivery, Handler, Health, PublishError, Queue, Receipt, Routing, Transport, Verdict,
+    Delivery, Handler, Health, PublishError, Queue, Receipt, Routing, Stop, Transport, Verdict,
 };
 
 use crate::engine::{Engine, unpack};
@@ -94,7 +93,7 @@ impl Transport for LocalTransport {
         sent.map_err(|error| PublishError::Unconfirmed(error.to_string()))
     }
 
-    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken) {
+    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: Stop) {
         let slots = Arc::new(Semaphore::new(usize::from(queue.prefetch.max(1))));
         let tracker = TaskTracker::new();
         let this = Self {
@@ -102,7 +101,7 @@ impl Transport for LocalTransport {
             messages: self.messages.clone(),
         };
         let this = Arc::new(this);
-        while !stop.is_cancelled() {
+        while !stop.leave.is_cancelled() {
             let rung = this.messages.notified();
             tokio::pin!(rung);
             rung.as_mut().enable();
@@ -142,7 +141,7 @@ impl Transport for LocalTransport {
                 tokio::select! {
                     () = rung => {}
                     () = tokio::time::sleep(POLL) => {}
-                    () = stop.cancelled() => {}
+                    () = stop.leave.cancelled() => {}
                 }
             }
         }

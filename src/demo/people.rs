@@ -70,7 +70,7 @@ impl People {
             };
             people
                 .at_work
-                .spawn(async move { transport.consume(queue, handler, stop).await });
+                .spawn(async move { transport.consume(queue, handler, stop.into()).await });
         }
         Ok(people)
     }

@@ -64,7 +64,7 @@
 //! transport.publish(signature.into_message(), Routing::Mandatory).await?;
 //!
 //! let queue = Queue { name: "library".to_owned(), bindings: vec![], prefetch: 10 };
-//! transport.consume(queue, Arc::new(worker), stop).await;
+//! transport.consume(queue, Arc::new(worker), stop.into()).await;
 //! # Ok(())
 //! # }
 //! ```

@@ -80,7 +80,7 @@ async fn consume(transport: &Arc<AmqpTransport>, permits: usize) -> Consuming {
     };
     let task = tokio::spawn({
         let (transport, recorder, stop) = (transport.clone(), recorder.clone(), stop.clone());
-        async move { transport.consume(queue, recorder, stop).await }
+        async move { transport.consume(queue, recorder, stop.into()).await }
     });
     until(
         "a consumer",

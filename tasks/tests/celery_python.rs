@@ -66,7 +66,7 @@ async fn what_python_sends_is_done_and_python_gets_its_results_and_exceptions() 
     let registry = Registry::new(Arc::new(())).register::<Add>();
     let worker = Arc::new(Worker::new(registry, transport.clone(), shelf.clone()));
     let stop = CancellationToken::new();
-    let consuming = transport.consume(queue(&name), worker, stop.clone());
+    let consuming = transport.consume(queue(&name), worker, stop.clone().into());
 
     let sending = async {
         let output = python("send", &name).output().await.unwrap();
@@ -119,7 +119,7 @@ async fn what_we_send_python_does_and_we_get_its_result() {
         .unwrap();
     let recorder = Arc::new(Recorder::new());
     let stop = CancellationToken::new();
-    let consuming = transport.consume(queue(&replies), recorder.clone(), stop.clone());
+    let consuming = transport.consume(queue(&replies), recorder.clone(), stop.clone().into());
     let signature = Signature::new("math.multiply")
         .id("our-id")
         .kwargs(json!({"x": 6, "y": 7}));

@@ -232,7 +232,7 @@ async fn pass_a_message(transport: &AmqpTransport) {
         }
         stop.cancel();
     };
-    let consuming = transport.consume(queue, recorder.clone(), stop.clone());
+    let consuming = transport.consume(queue, recorder.clone(), stop.clone().into());
     tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(consuming, taking) })
         .await
         .unwrap();

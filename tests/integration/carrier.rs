@@ -103,7 +103,7 @@ impl Carrier {
             prefetch,
         };
         let (transport, handler, stop) = (self.transport.clone(), consumer.clone(), self.stop.clone());
-        let consuming = async move { transport.consume(queue, handler, stop).await };
+        let consuming = async move { transport.consume(queue, handler, stop.into()).await };
         self.consumers.spawn_on(consuming, self.runtime().handle());
         consumer
     }

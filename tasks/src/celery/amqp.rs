@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 use super::message::Message;
 use super::tls::{Tls, TlsError};
-use super::transport::{Handler, Health, PublishError, Queue, Routing, Transport};
+use super::transport::{Handler, Health, PublishError, Queue, Routing, Stop, Transport};
 use link::{Link, Session, Target};
 use mailbox::Mailbox;
 use window::{Job, WINDOW};
@@ -274,7 +274,7 @@ impl Transport for AmqpTransport {
         published
     }
 
-    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken) {
+    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: Stop) {
         let alive = Arc::new(AtomicBool::new(false));
         self.registered().push(Arc::clone(&alive));
         let consumer = consumer::Consumer::new(queue, handler, stop, Arc::clone(&alive));

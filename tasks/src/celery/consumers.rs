@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::amqp::mailbox::Mailbox;
 use super::state::{ConsumedQueue, QueueCommand, WorkerState};
-use super::transport::{Handler, Queue, Transport};
+use super::transport::{Handler, Queue, Stop, Transport};
 
 /// How often the pool is looked at, where it follows the work.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -75,10 +75,12 @@ impl Consumers {
         self.tasks.wait().await;
     }
 
+    /// A pool that follows the work has so much in hand as it needs at its largest: it would not see that there is more.
     fn prefetch(&self) -> u16 {
+        let pool = self.state.pool();
         match self.multiplier {
             0 => u16::MAX,
-            multiplier => u16::try_from(self.state.pool().size())
+            multiplier => u16::try_from(pool.autoscale().map_or(pool.size(), |(most, _)| most))
                 .unwrap_or(u16::MAX)
                 .saturating_mul(multiplier),
         }
@@ -117,6 +119,10 @@ impl Consumers {
 
     fn start(&mut self, queue: ConsumedQueue, binding: Option<Mailbox>, stop: &CancellationToken) {
         let own = stop.child_token();
+        let until = Stop {
+            leave: own.clone(),
+            end: stop.clone(),
+        };
         self.state.queues().consuming(queue.clone());
         self.running.insert(queue.name.clone(), (queue.clone(), own.clone()));
         let (transport, handler) = (Arc::clone(&self.transport), Arc::clone(&self.handler));
@@ -129,7 +135,7 @@ impl Consumers {
                 bindings: Vec::new(),
                 prefetch: queue.prefetch,
             };
-            transport.consume(queue, handler, own).await;
+            transport.consume(queue, handler, until).await;
         });
     }
 

@@ -17,9 +17,9 @@ pub trait Transport: Send + Sync + 'static {
     /// Publishes and waits until the broker has it on disk. An error means *not known to be there*: publish again, with the same id.
     async fn publish(&self, message: Message, routing: Routing) -> Result<(), PublishError>;
 
-    /// Hands every message of the queue to the handler until `stop` is cancelled, at most `queue.prefetch` at a time; survives the
+    /// Hands every message of the queue to the handler until it is to leave, at most `queue.prefetch` at a time; survives the
     /// loss of the connection. Returns when the messages in hand are finished.
-    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken);
+    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: Stop);
 
     /// Makes a durable topic exchange if there is none of that name; tried again by whoever publishes to it.
     async fn ensure_exchange(&self, _name: &str) {}
@@ -29,6 +29,26 @@ pub trait Transport: Send + Sync + 'static {
 
     /// How the transport is at the moment, for readiness and `doctor`.
     fn health(&self) -> Health;
+}
+
+/// When a consumer takes nothing more, and from when on what it has in hand must come to its end.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// Takes nothing more.
+    pub leave: CancellationToken,
+    /// The process ends: what is in hand is finished soon, or comes again. Until then it takes as long as it takes, because
+    /// whatever is given back while its work goes on is done twice.
+    pub end: CancellationToken,
+}
+
+/// With the process.
+impl From<CancellationToken> for Stop {
+    fn from(end: CancellationToken) -> Self {
+        Self {
+            leave: end.clone(),
+            end,
+        }
+    }
 }
 
 /// What a published message needs to count as published.
@@ -107,7 +127,7 @@ impl Receipt {
         }
     }
 
-    /// Of one that can be told before; `stop` is the consumer's.
+    /// Of one that can be told before; `stop` is the end of the consumer's process.
     pub fn new(stop: CancellationToken, acknowledge: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
             acknowledge: Some(Box::new(acknowledge)),

@@ -23,7 +23,7 @@ pub(crate) fn consume(
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let (transport, stop) = (transport.clone(), stop.clone());
-    tokio::spawn(async move { transport.consume(queue, handler, stop).await })
+    tokio::spawn(async move { transport.consume(queue, handler, stop.into()).await })
 }
 
 pub(crate) async fn publish_all(transport: &Arc<AmqpTransport>, name: &str, bodies: impl Iterator<Item = u32>) {

@@ -68,7 +68,7 @@ async fn a_message_arrives_as_it_was_sent() {
     let stop = CancellationToken::new();
     let consuming = tokio::spawn({
         let (transport, recorder, name, stop) = (transport.clone(), recorder.clone(), name.clone(), stop.clone());
-        async move { transport.consume(queue(&name, 4), recorder, stop).await }
+        async move { transport.consume(queue(&name, 4), recorder, stop.into()).await }
     });
     consumed(&transport, &name).await;
     let sent = Message {
@@ -205,7 +205,7 @@ async fn a_missing_exchange_is_unroutable_and_harms_no_neighbour() {
     }
     let recorder = Arc::new(Recorder::new());
     let stop = CancellationToken::new();
-    let consuming = transport.consume(queue(&name, 20), recorder.clone(), stop.clone());
+    let consuming = transport.consume(queue(&name, 20), recorder.clone(), stop.clone().into());
     let watching = async {
         until("90 messages", Duration::from_secs(10), async || {
             recorder.bodies().into_iter().collect::<HashSet<_>>().len() == 90

@@ -8,12 +8,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
 use waybill_tasks::celery::message::Message;
 use waybill_tasks::celery::protocol::Request;
 use waybill_tasks::celery::registry::{Call, Registry, TaskOptions};
 use waybill_tasks::celery::transport::{
-    Delivery, Handler, Health, KeepError, Keeper, PublishError, Queue, Rejected, Routing, Transport, Verdict,
+    Delivery, Handler, Health, KeepError, Keeper, PublishError, Queue, Rejected, Routing, Stop, Transport, Verdict,
 };
 use waybill_tasks::celery::worker::Worker;
 
@@ -149,7 +148,7 @@ impl Transport for Counting {
         Ok(())
     }
 
-    async fn consume(&self, _queue: Queue, _handler: Arc<dyn Handler>, _stop: CancellationToken) {}
+    async fn consume(&self, _queue: Queue, _handler: Arc<dyn Handler>, _stop: Stop) {}
 
     fn health(&self) -> Health {
         Health::default()

@@ -120,3 +120,63 @@ async fn a_larger_pool_has_more_messages_in_hand() {
     node.stop().await;
     queues.clean_up().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_takes_longer_than_a_stop_allows_is_not_done_twice_because_the_pool_grew() {
+    let mut queues = Queues::new().await;
+    let queue = queues.quorum().await;
+    let node = Node::start(&name(), &[&queue], 1).await;
+    node.send(&queue, "a").await;
+    until("it runs", Duration::from_secs(10), async || {
+        node.state.active().len() == 1
+    })
+    .await;
+
+    node.state.pool().grow(1);
+    // What stops with the process gives its messages back after 25 seconds.
+    tokio::time::sleep(Duration::from_secs(28)).await;
+
+    assert_eq!(node.state.active().len(), 1);
+    node.send(&queue, "b").await;
+    until("the next runs beside it", Duration::from_secs(10), async || {
+        node.state.active().len() == 2
+    })
+    .await;
+    node.gate.0.add_permits(2);
+    until("both are done", Duration::from_secs(10), async || {
+        node.state.processed() == 2 && node.state.counts() == (0, 0)
+    })
+    .await;
+    until("the first consumer is gone", Duration::from_secs(10), async || {
+        let status = node.transport.queue_exists(&queue).await.unwrap().unwrap();
+        (status.consumers, status.messages) == (1, 0)
+    })
+    .await;
+    node.stop().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_follows_the_work_sees_that_there_is_more() {
+    let mut queues = Queues::new().await;
+    let queue = queues.quorum().await;
+    let node = Node::start(&name(), &[&queue], 1).await;
+    node.state.pool().autoscale_between(1, 1);
+    for id in ["a", "b", "c", "d"] {
+        node.send(&queue, id).await;
+    }
+    until("one runs", Duration::from_secs(10), async || {
+        node.state.active().len() == 1
+    })
+    .await;
+
+    node.state.pool().rescale(Some(3), None);
+
+    until("three run", Duration::from_secs(10), async || {
+        node.state.active().len() == 3
+    })
+    .await;
+    node.gate.0.add_permits(4);
+    node.stop().await;
+    queues.clean_up().await;
+}

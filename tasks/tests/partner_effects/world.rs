@@ -8,14 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeZone as _, Utc};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use waybill_domain::OrderId;
 use waybill_tasks::celery::message::Message;
 use waybill_tasks::celery::protocol::Signature;
 use waybill_tasks::celery::registry::Registry;
 use waybill_tasks::celery::transport::{
-    Delivery, Handler, Health, KeepError, Keeper, PublishError, Queue, Rejected, Routing, Transport, Verdict,
+    Delivery, Handler, Health, KeepError, Keeper, PublishError, Queue, Rejected, Routing, Stop, Transport, Verdict,
 };
 use waybill_tasks::celery::worker::Worker;
 use waybill_tasks::effects::{Effects, OutsideNames, register};
@@ -177,7 +176,7 @@ impl Transport for Wire {
         Ok(())
     }
 
-    async fn consume(&self, _queue: Queue, _handler: Arc<dyn Handler>, _stop: CancellationToken) {
+    async fn consume(&self, _queue: Queue, _handler: Arc<dyn Handler>, _stop: Stop) {
         unreachable!("these tests hand the messages to the worker themselves")
     }
 

@@ -36,7 +36,7 @@ impl Half {
                 bindings: Vec::new(),
                 prefetch: 16,
             };
-            transport.consume(queue, worker, stopped).await;
+            transport.consume(queue, worker, stopped.into()).await;
         });
         Self { stop }
     }

@@ -23,21 +23,21 @@ use super::pace::Pace;
 use super::settler::{self, Settled, Settler};
 use super::topology::{self, QueueKind, TopologyError};
 use super::values::{from_wire, short};
-use crate::celery::transport::{Delivery, Handler, Queue, Receipt, Verdict};
+use crate::celery::transport::{Delivery, Handler, Queue, Receipt, Stop, Verdict};
 
-/// How long messages in hand may take to finish after `stop`.
+/// How long messages in hand may take to finish when the process ends.
 const FINISH: Duration = Duration::from_secs(20);
 
 /// RabbitMQ's channel passes on so many acknowledgements at once to a quorum queue, keeps the rest for a moment, and forgets them when it
 /// is closed; it does not tell when the last has gone. What is forgotten comes again, and is known by its result.
 const PASSED_ON: Duration = Duration::from_millis(500);
 
-/// Consumes until `stop`.
+/// Consumes until it is to leave.
 pub(super) async fn run(mut link: Link, consumer: Consumer) {
     let mut backoff = Backoff::default();
     let mut said = String::new();
     let mut warned = false;
-    while let Some(session) = or_stop(link.ready(), &consumer.stop).await.flatten() {
+    while let Some(session) = or_stop(link.ready(), &consumer.stop.leave).await.flatten() {
         let since = tokio::time::Instant::now();
         let ended = consumer.use_session(&session, &mut warned).await;
         consumer.set_alive(false);
@@ -56,7 +56,7 @@ pub(super) async fn run(mut link: Link, consumer: Consumer) {
             ended.tell(&consumer.queue.name);
             said = ended.reason;
         }
-        if or_stop(tokio::time::sleep(wait), &consumer.stop).await.is_none() {
+        if or_stop(tokio::time::sleep(wait), &consumer.stop.leave).await.is_none() {
             break;
         }
     }
@@ -117,7 +117,7 @@ async fn or_stop<T>(future: impl Future<Output = T>, stop: &CancellationToken) -
 pub(super) struct Consumer {
     queue: Queue,
     handler: Arc<dyn Handler>,
-    stop: CancellationToken,
+    stop: Stop,
     alive: Arc<AtomicBool>,
     /// Messages in hand that are not acknowledged, those of lost sessions too: their work goes on, and counts.
     slots: Arc<Semaphore>,
@@ -128,12 +128,7 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
-    pub(super) fn new(
-        queue: Queue,
-        handler: Arc<dyn Handler>,
-        stop: CancellationToken,
-        alive: Arc<AtomicBool>,
-    ) -> Self {
+    pub(super) fn new(queue: Queue, handler: Arc<dyn Handler>, stop: Stop, alive: Arc<AtomicBool>) -> Self {
         let slots = Arc::new(Semaphore::new(queue.prefetch.max(1).into()));
         Self {
             queue,
@@ -148,8 +143,9 @@ impl Consumer {
     }
 
     fn set_alive(&self, alive: bool) {
-        self.alive.store(alive, Ordering::Relaxed);
-        metrics::gauge!("consumer_alive", "queue" => self.queue.name.clone()).set(if alive { 1.0 } else { 0.0 });
+        // Counted, because one consumer of a queue leaves while the next is there already.
+        let change = f64::from(u8::from(alive)) - f64::from(u8::from(self.alive.swap(alive, Ordering::Relaxed)));
+        metrics::gauge!("consumer_alive", "queue" => self.queue.name.clone()).increment(change);
     }
 
     /// `Ok` when stopped; otherwise why the session is over.
@@ -166,7 +162,7 @@ impl Consumer {
         self.set_alive(true);
         info!(queue = %self.queue.name, prefetch = self.queue.prefetch, "consuming {}", self.queue.name);
         loop {
-            let received = match or_stop(deliveries.next(), &self.stop).await {
+            let received = match or_stop(deliveries.next(), &self.stop.leave).await {
                 None => break,
                 Some(Some(Ok(received))) => received,
                 Some(Some(Err(error))) => return Err(error.to_string().into()),
@@ -175,7 +171,10 @@ impl Consumer {
             // Free at once, unless messages of a lost session are still in hand.
             let slot = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => break,
+                () = self.stop.leave.cancelled() => {
+                    settle(&settler, Settled::Requeue(received.delivery_tag));
+                    break;
+                }
                 slot = self.slots.clone().acquire_owned() => slot.map_err(|error| Ended::from(error.to_string()))?,
                 () = session.end_of(&channel) => return Err("the connection was lost".into()),
             };
@@ -183,7 +182,7 @@ impl Consumer {
             // However many are finished at once, others on this thread have their turn.
             consume_budget().await;
         }
-        self.leave(&channel, &deliveries).await;
+        self.leave(&channel, deliveries, &settler).await;
         // Who did not finish in time keeps a sender: those messages come again.
         drop(settler);
         let _ = timeout(ANSWER, settling).await;
@@ -220,7 +219,7 @@ impl Consumer {
             message: from_wire(received),
         };
         let handler = Arc::clone(&self.handler);
-        let (given_back, stop) = (Arc::clone(&self.given_back), self.stop.clone());
+        let (given_back, stop) = (Arc::clone(&self.given_back), self.stop.end.clone());
         // The broker counts what is not acknowledged, and so do we: a task that is acknowledged early makes room for the next.
         let slot = Arc::new(Mutex::new(Some(slot)));
         let quick = self.pace.is_quick();
@@ -269,8 +268,8 @@ impl Consumer {
         }
     }
 
-    /// Buffered messages are not started; those in hand are finished, then the channel's end returns the rest.
-    async fn leave(&self, channel: &Channel, deliveries: &lapin::Consumer) {
+    /// What has arrived and is not started goes back, what is in hand is finished.
+    async fn leave(&self, channel: &Channel, mut deliveries: lapin::Consumer, settler: &Settler) {
         let cancelled = timeout(
             ANSWER,
             channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default()),
@@ -279,11 +278,17 @@ impl Consumer {
         if !matches!(cancelled, Ok(Ok(()))) {
             warn!(queue = %self.queue.name, "the consumer of {} was not cancelled in time", self.queue.name);
         }
+        while let Some(Some(Ok(received))) = deliveries.next().now_or_never() {
+            settle(settler, Settled::Requeue(received.delivery_tag));
+        }
         self.finish().await;
     }
 
     async fn finish(&self) {
         self.running.close();
+        if or_stop(self.running.wait(), &self.stop.end).await.is_some() {
+            return;
+        }
         if timeout(FINISH, self.running.wait()).await.is_err() {
             let left = self.running.len();
             warn!(queue = %self.queue.name, "{left} messages of {} did not finish; they come again", self.queue.name);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicRejectOptions};
+use lapin::options::{BasicAckOptions, BasicNackOptions};
 use tokio::sync::mpsc;
 
 /// How many are looked at together at most.
@@ -26,6 +26,7 @@ pub(super) async fn run(channel: Channel, mut finished: mpsc::UnboundedReceiver<
     while finished.recv_many(&mut batch, BATCH).await > 0 {
         let mut acks = BTreeSet::new();
         for settled in batch.drain(..) {
+            // As with a quorum queue's newer versions, what is given back with `nack` does not count as a failed delivery.
             let (tag, requeue) = match settled {
                 Settled::Ack(tag) => {
                     acks.insert(tag);
@@ -35,7 +36,11 @@ pub(super) async fn run(channel: Channel, mut finished: mpsc::UnboundedReceiver<
                 Settled::Reject(tag) => (tag, false),
             };
             front.settled(tag);
-            answered(channel.basic_reject(tag, BasicRejectOptions { requeue }).await, 1);
+            let options = BasicNackOptions {
+                requeue,
+                multiple: false,
+            };
+            answered(channel.basic_nack(tag, options).await, 1);
         }
         for ack in front.acks(&acks) {
             let multiple = ack.messages > 1;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
 
 use super::{EventSender, TaskEvent};
 use crate::celery::message::{HeaderValue, Headers, Message};
-use crate::celery::transport::{Handler, Health, PublishError, Queue, Routing, Transport};
+use crate::celery::transport::{Handler, Health, PublishError, Queue, Routing, Stop, Transport};
 
 impl EventSender {
     /// The same transport, telling of each task once the broker has it.
@@ -35,7 +34,7 @@ impl Transport for Telling {
         Ok(())
     }
 
-    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: CancellationToken) {
+    async fn consume(&self, queue: Queue, handler: Arc<dyn Handler>, stop: Stop) {
         self.transport.consume(queue, handler, stop).await;
     }
 

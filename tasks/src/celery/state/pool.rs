@@ -54,7 +54,7 @@ impl Pool {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Tells every new size.
+    /// Tells every new size, and new bounds of it.
     pub fn watch(&self) -> watch::Receiver<usize> {
         self.changed.subscribe()
     }
@@ -119,6 +119,8 @@ impl Pool {
         if self.size() < least {
             self.grow(least - self.size());
         }
+        // The size may be what it was, and what is in hand is not.
+        self.changed.send_modify(|_| ());
         Some((most, least))
     }
 

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::celery::message::{HeaderValue, Message};
 use crate::celery::protocol::{Signature, TimeLimit};
 use crate::celery::registry::{Task, TaskError};
-use crate::celery::transport::{Health, PublishError, Queue, Rejected, Routing};
+use crate::celery::transport::{Health, PublishError, Queue, Rejected, Routing, Stop};
 
 /// What happens to messages, in order.
 #[derive(Default)]
@@ -63,7 +62,7 @@ impl Transport for World {
         Ok(())
     }
 
-    async fn consume(&self, _queue: Queue, _handler: Arc<dyn Handler>, _stop: CancellationToken) {}
+    async fn consume(&self, _queue: Queue, _handler: Arc<dyn Handler>, _stop: Stop) {}
 
     fn health(&self) -> Health {
         Health::default()

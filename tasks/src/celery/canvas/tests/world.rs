@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::celery::message::Message;
 use crate::celery::protocol::Signature;
 use crate::celery::results::{ChordClaim, ChordCounter, ChordPart, ChordProgress, ChordStart, State, TaskResult};
-use crate::celery::transport::{Delivery, Handler, Health, KeepError, Keeper, Queue, Rejected};
+use crate::celery::transport::{Delivery, Handler, Health, KeepError, Keeper, Queue, Rejected, Stop};
 
 #[derive(Default)]
 pub(super) struct World {
@@ -88,7 +87,7 @@ impl Transport for World {
         Ok(())
     }
 
-    async fn consume(&self, _queue: Queue, _handler: Arc<dyn Handler>, _stop: CancellationToken) {}
+    async fn consume(&self, _queue: Queue, _handler: Arc<dyn Handler>, _stop: Stop) {}
 
     async fn ensure_queue(&self, name: &str) {
         self.queues.lock().unwrap().push(name.to_owned());
