@@ -8,11 +8,11 @@ use chrono::{TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use waybill_tasks::celery::message::Message;
+use waybill_tasks::celery::message::{HeaderValue, Message};
 use waybill_tasks::celery::protocol::{Request, Signature};
 use waybill_tasks::celery::registry::{Registry, Task, TaskError};
 use waybill_tasks::celery::state::WorkerState;
-use waybill_tasks::celery::transport::{Routing, Transport as _};
+use waybill_tasks::celery::transport::{Delivery, Handler as _, Routing, Transport as _, Verdict};
 use waybill_tasks::celery::worker::Worker;
 
 use super::consume::consume;
@@ -172,6 +172,38 @@ async fn one_at_a_time_begins_in_the_order_of_the_queue() {
     let begun = begun.lock().unwrap().clone();
     let early: Vec<_> = begun.windows(2).filter(|pair| pair[0] > pair[1]).collect();
     assert!(early.is_empty(), "these began before those that came first: {early:?}");
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_user_has_sent_with_copies_comes_again_later_and_without_them() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let (name, copies) = (queues.classic().await, queues.classic().await);
+    let shelf = Arc::new(Shelf::default());
+    let registry = Registry::new(Arc::new(())).register::<Add>();
+    let worker = Worker::new(registry, transport.clone(), shelf.clone());
+    let later = Signature::new("math.add")
+        .queue(&name)
+        .eta(Utc::now() + TimeDelta::hours(1));
+    for mut message in [add(&name, "", json!(1), json!(13)), later.into_message()] {
+        message.properties.user_id = Some("somebody".to_owned());
+        let copies = HeaderValue::List(vec![copies.as_str().into()]);
+        message.headers.insert("CC".to_owned(), copies);
+        let delivery = Delivery {
+            queue: name.clone(),
+            message,
+            redelivered: false,
+        };
+        assert_eq!(worker.handle(delivery).await, Verdict::Ack);
+    }
+
+    for (parked, _) in shelf.parked.lock().unwrap().drain(..).collect::<Vec<_>>() {
+        transport.publish(parked.message, Routing::Mandatory).await.unwrap();
+    }
+
+    let waiting = async |name: &str| transport.queue_exists(name).await.unwrap().unwrap().messages;
+    assert_eq!((waiting(&name).await, waiting(&copies).await), (2, 0));
     transport.close().await;
     queues.clean_up().await;
 }

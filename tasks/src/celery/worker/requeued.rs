@@ -17,12 +17,17 @@ pub(super) fn later(delivery: &Delivery) -> Delivery {
     message.headers.retain(|name, _| {
         !name.starts_with("x-death") && !name.starts_with("x-first-death-") && !name.starts_with("x-last-death-")
     });
-    message.headers.remove("x-delivery-count");
+    // Who was to have a copy has had it.
+    for name in ["x-delivery-count", "CC", "BCC"] {
+        message.headers.remove(name);
+    }
     if let Some(routing_key) = delayed::stripped(&message.routing_key) {
         message.routing_key = routing_key.to_owned();
     }
     // Its clock would start anew; the `expires` header says the same and is checked by us.
     message.properties.expiration = None;
+    // RabbitMQ refuses a user id that is not the connection's.
+    message.properties.user_id = None;
     delivery
 }
 

@@ -299,6 +299,10 @@ async fn a_retry_is_the_same_message_with_one_more_on_its_count() {
     message
         .headers
         .insert("x-delivery-count".to_owned(), HeaderValue::Int(1));
+    message
+        .headers
+        .insert("CC".to_owned(), HeaderValue::List(vec!["audit".into()]));
+    message.properties.user_id = Some("somebody".to_owned());
     message.properties.expiration = Some("600000".to_owned());
 
     handle(&world, message).await;
