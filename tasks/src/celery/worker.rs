@@ -240,16 +240,17 @@ impl<C: Send + Sync + 'static> Worker<C> {
 
     async fn run(&self, job: &Job<'_, C>) -> Result<Verdict, Unstored> {
         let request = &job.request;
-        if !job.entry.options.acks_late {
-            job.receipt.acknowledge();
-            job.ticket.acknowledged();
-        }
         job.ticket.started();
         self.happened(TaskEvent::Started { uuid: &request.id });
         if job.entry.options.track_started {
             let process = json!({"pid": std::process::id(), "hostname": self.state.nodename()});
             self.tell(&job.entry, request, &self.result(request, State::Started, process))
                 .await?;
+        }
+        // After this the message cannot come again: whatever goes wrong from here on is dealt with here.
+        if !job.entry.options.acks_late {
+            job.receipt.acknowledge();
+            job.ticket.acknowledged();
         }
         let soft = CancellationToken::new();
         let scope = Scope::new(Arc::clone(request), soft.clone(), self.errands());

@@ -12,6 +12,7 @@ use super::*;
 use crate::celery::message::{HeaderValue, Message};
 use crate::celery::protocol::{Signature, TimeLimit};
 use crate::celery::registry::{Task, TaskError};
+use crate::celery::results::{ResultError, ResultTree, TaskResult};
 use crate::celery::transport::{Health, PublishError, Queue, Rejected, Routing, Stop};
 
 /// What happens to messages, in order.
@@ -83,6 +84,32 @@ impl Keeper for World {
         self.note("park");
         self.parked.lock().unwrap().push((delivery.clone(), until));
         Ok(())
+    }
+}
+
+/// A result backend that takes nothing, and why.
+struct Closed(fn(String) -> ResultError);
+
+#[async_trait]
+impl ResultBackend for Closed {
+    async fn store(&self, _result: &TaskResult) -> Result<(), ResultError> {
+        Err((self.0)("closed".to_owned()))
+    }
+
+    async fn load(&self, task_ids: &[String]) -> Result<Vec<Option<TaskResult>>, ResultError> {
+        Ok(vec![None; task_ids.len()])
+    }
+
+    async fn save_group(&self, _group: &ResultTree) -> Result<(), ResultError> {
+        Ok(())
+    }
+
+    async fn load_group(&self, _group_id: &str) -> Result<Option<ResultTree>, ResultError> {
+        Ok(None)
+    }
+
+    fn as_uri(&self) -> String {
+        "closed://".to_owned()
     }
 }
 

@@ -258,6 +258,27 @@ async fn an_early_acknowledgement_comes_before_the_work_and_its_end_is_stored_al
     assert_eq!(happened(&world), ["ack", "run", "park", "result RETRY"]);
 }
 
+#[tokio::test]
+async fn a_start_that_cannot_be_told_leaves_the_message_to_come_again() {
+    let world = Arc::new(World::default());
+    let early = TaskOptions {
+        acks_late: false,
+        track_started: true,
+        ..TaskOptions::default()
+    };
+    let worker = worker(&world, early, |call: Call<World>| async move {
+        call.context.note("run");
+        Ok(Value::Null)
+    })
+    .with_results(Arc::new(Closed(ResultError::Away)));
+    let acked = world.clone();
+    let receipt = Receipt::new(CancellationToken::new(), move || acked.note("ack"));
+
+    let verdict = worker.handle_with(delivery(t()), &receipt).await;
+
+    assert_eq!((verdict, happened(&world)), (Verdict::Requeue, vec![]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn time_limits_of_the_message_win_and_a_task_that_listens_ends_by_itself() {
     let options = TaskOptions {
