@@ -305,7 +305,8 @@ impl Relay {
         };
         let cause = error.to_string();
         match error {
-            PublishError::Unconfirmed(_) => return Err(Unpublished::Unknown(cause)),
+            // What is no fault of its queue's keeps nothing else that is for it waiting.
+            PublishError::Unconfirmed(_) | PublishError::Impossible(_) => return Err(Unpublished::Unknown(cause)),
             PublishError::Unroutable { exchange, .. } if exchange == EVENTS_EXCHANGE => {
                 self.transport.ensure_exchange(EVENTS_EXCHANGE).await;
             }

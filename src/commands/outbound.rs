@@ -101,6 +101,7 @@ impl From<PublishError> for Failure {
             PublishError::Unconfirmed(_) => {
                 Self::unreachable(format!("{error}: it may or may not be there, send it again"))
             }
+            PublishError::Impossible(_) => Self::bad(error.to_string()),
         }
     }
 }

@@ -249,7 +249,7 @@ impl AmqpTransport {
             message_id,
             answer,
         };
-        job.properties().map_err(PublishError::Unconfirmed)?;
+        job.properties().map_err(PublishError::Impossible)?;
         let stopped = || PublishError::Unconfirmed("the transport is closed".to_owned());
         self.jobs.send(job).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?

@@ -79,7 +79,10 @@ impl CanvasError {
     /// It can come right: deal with the message again.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Publish(error) => !matches!(error, PublishError::Unroutable { .. }),
+            Self::Publish(error) => match error {
+                PublishError::Unconfirmed(_) | PublishError::Refused { .. } => true,
+                PublishError::Unroutable { .. } | PublishError::Impossible(_) => false,
+            },
             Self::Results(error) => matches!(error, ResultError::Away(_)),
             Self::Claimed(_) => true,
             Self::Signature(_) | Self::NoBackend | Self::Unreplaceable(_) => false,

@@ -14,7 +14,8 @@ use super::message::Message;
 /// Carries messages durably. A message that was published without error is never lost.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
-    /// Publishes and waits until the broker has it on disk. An error means *not known to be there*: publish again, with the same id.
+    /// Publishes and waits until the broker has it on disk. An error means *not known to be there*: publish again, with the same id,
+    /// unless it is [impossible](PublishError::Impossible).
     async fn publish(&self, message: Message, routing: Routing) -> Result<(), PublishError>;
 
     /// Hands every message of the queue to the handler until it is to leave, at most `queue.prefetch` at a time; survives the
@@ -197,6 +198,9 @@ pub enum PublishError {
     /// Timed out or the connection broke: the outcome is unknown.
     #[error("the broker did not confirm: {0}")]
     Unconfirmed(String),
+    /// AMQP cannot carry it, or the broker takes no such message: it is nowhere, and never will be.
+    #[error("it can never be published: {0}")]
+    Impossible(String),
 }
 
 /// How a transport is.

@@ -39,7 +39,7 @@ async fn connections_that_are_cut_again_and_again_lose_nothing() {
                 match answer {
                     Ok(()) => confirmed.insert(number.to_string()),
                     // The queue was there before the first publish, so this would be a wrong answer.
-                    Err(unroutable @ PublishError::Unroutable { .. }) => panic!("{unroutable}"),
+                    Err(never @ (PublishError::Unroutable { .. } | PublishError::Impossible(_))) => panic!("{never}"),
                     Err(PublishError::Unconfirmed(_) | PublishError::Refused { .. }) => false,
                 };
             }

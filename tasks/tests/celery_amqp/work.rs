@@ -209,6 +209,44 @@ async fn what_another_user_has_sent_with_copies_comes_again_later_and_without_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_callback_can_never_be_published_fails_and_does_not_run_again() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let replies = queues.classic().await;
+    let registry = Registry::new(Arc::new(())).register::<Add>();
+    let worker = Worker::new(registry, transport.clone(), Arc::new(Shelf::default()));
+    let recorder = Arc::new(Recorder::new());
+    let stop = CancellationToken::new();
+    let consuming = consume(&transport, queue(&replies, 4), recorder.clone(), &stop);
+
+    for options in [
+        json!({"queue": replies, "task_id": "x".repeat(300)}),
+        json!({"queue": "q".repeat(300)}),
+        json!({"queue": replies, "headers": {"CC": "x"}}),
+        json!({"queue": replies, "headers": {"long": "x".repeat(300_000)}}),
+    ] {
+        let callback = json!({"task": "next", "args": [], "kwargs": {}, "options": options});
+        let mut message = add("q", &replies, json!(1), json!(2));
+        let body = json!([[], {"x": 1, "y": 2}, {"callbacks": [callback]}]);
+        message.body = body.to_string().into_bytes();
+        let delivery = Delivery {
+            queue: "q".to_owned(),
+            message,
+            redelivered: false,
+        };
+        assert_eq!(worker.handle(delivery).await, Verdict::Ack);
+    }
+
+    until("four results", Duration::from_secs(5), async || recorder.count() == 4).await;
+    stop.cancel();
+    consuming.await.unwrap();
+    for body in recorder.bodies() {
+        assert_eq!(end(&body), "FAILURE OperationalError");
+    }
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_acknowledged_while_the_keeper_is_away() {
     let (transport, mut queues) = (transport().await, Queues::new().await);
     let name = queues.classic().await;

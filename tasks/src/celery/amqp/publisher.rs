@@ -148,6 +148,9 @@ impl Publisher {
         };
         match (protocol_error, jobs.len()) {
             (Some(NOT_FOUND), 1) => jobs.remove(0).unroutable(),
+            (Some(PRECONDITION_FAILED | FRAME_ERROR), 1) => {
+                jobs.remove(0).answer(Err(PublishError::Impossible(error.to_string())))
+            }
             (Some(_), 1) => jobs.remove(0).answer(Err(PublishError::Unconfirmed(error.to_string()))),
             (Some(_), _) => self.suspects.extend(jobs),
             // The connection went, which is no message's fault.
@@ -157,6 +160,12 @@ impl Publisher {
 }
 
 const NOT_FOUND: u16 = 404;
+
+/// The broker takes no such message: its expiration, its user, whom it is to be copied to, its size.
+const PRECONDITION_FAILED: u16 = 406;
+
+/// Its headers are longer than a frame may be.
+const FRAME_ERROR: u16 = 501;
 
 /// The broker goes down, or an operator closed the connection.
 const CONNECTION_FORCED: u16 = 320;

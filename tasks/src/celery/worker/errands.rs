@@ -52,7 +52,7 @@ impl Outside for Errands {
         let result = TaskResult::new(&request.id, State::from(state), meta, (self.clock)()).of(request);
         if let Some(backend) = &self.backend {
             let stored = backend.store(&result).await;
-            stored.map_err(|error| TaskError::Unavailable(error.to_string()))?;
+            stored.map_err(|error| unsent(&error.into()))?;
         }
         if let Some(address) = ReplyAddress::of(request) {
             // News: if nobody can be told, the work goes on.
@@ -65,12 +65,14 @@ impl Outside for Errands {
     }
 }
 
-/// What is only unknown comes right when the task runs again; what no queue takes never does.
+/// What is only unknown comes right when the task runs again; what no queue takes, or no broker, never does.
 fn unpublished(error: PublishError) -> TaskError {
     match error {
         PublishError::Unconfirmed(cause) => TaskError::Unavailable(cause),
         PublishError::Refused { .. } => TaskError::Unavailable(error.to_string()),
-        PublishError::Unroutable { .. } => Exception::builtin("RuntimeError", error.to_string()).into(),
+        PublishError::Unroutable { .. } | PublishError::Impossible(_) => {
+            Exception::builtin("RuntimeError", error.to_string()).into()
+        }
     }
 }
 

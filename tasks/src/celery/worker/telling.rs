@@ -46,8 +46,15 @@ impl<C: Send + Sync + 'static> Worker<C> {
                 // Whoever waits for it gets an exception rather than nothing.
                 let exception = Exception::new("EncodeError", "kombu.exceptions", cause);
                 let failure = TaskResult::raised(&result.task_id, State::Failure, &exception, (self.clock)());
-                let stored = backend.store(&failure).await;
-                stored.map_err(|error| Unstored(error.to_string()))
+                match backend.store(&failure).await {
+                    Ok(()) => Ok(()),
+                    Err(ResultError::Away(cause)) => Err(Unstored(cause)),
+                    // It is the id that is refused: the backend can have nothing for whoever waits.
+                    Err(ResultError::Refused(cause)) => {
+                        error!(task.id = %result.task_id, "nothing can be stored of task {}: {cause}", result.task_id);
+                        Ok(())
+                    }
+                }
             }
         }
     }

@@ -279,6 +279,34 @@ async fn a_start_that_cannot_be_told_leaves_the_message_to_come_again() {
     assert_eq!((verdict, happened(&world)), (Verdict::Requeue, vec![]));
 }
 
+#[tokio::test]
+async fn what_a_backend_never_takes_is_told_once_and_is_no_reason_to_run_again() {
+    let mut malformed = delivery(t());
+    malformed.message.body.clear();
+    for (delivery, events) in [
+        (delivery(t().args(vec![json!("plain")])), vec!["result SUCCESS"]),
+        (delivery(t()), vec!["result FAILURE"]),
+        (
+            delivery(Signature::new("dance").id("the-id").reply_to("replies")),
+            vec!["quarantine unknown-task", "result FAILURE"],
+        ),
+        (malformed, vec!["quarantine body-empty", "result FAILURE"]),
+    ] {
+        let world = Arc::new(World::default());
+        let worker = worker(&world, TaskOptions::default(), |call: Call<World>| async move {
+            if call.request.args.is_empty() {
+                call.scope.update_state("PROGRESS", json!({"done": 1})).await?;
+            }
+            Ok(Value::Null)
+        })
+        .with_results(Arc::new(Closed(ResultError::Refused)));
+
+        assert_eq!(worker.handle(delivery).await, Verdict::Ack);
+
+        assert_eq!(happened(&world), events);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn time_limits_of_the_message_win_and_a_task_that_listens_ends_by_itself() {
     let options = TaskOptions {
