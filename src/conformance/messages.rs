@@ -1,11 +1,12 @@
 use chrono::{TimeDelta, Utc};
 use waybill_tasks::celery::message::Message;
 use waybill_tasks::celery::protocol::Signature;
-use waybill_tasks::celery::transport::{Delivery, Keeper as _, Scheduled};
+use waybill_tasks::celery::transport::{Delivery, Keeper as _, Rejected, Scheduled};
 
 use super::fixture::Fixture;
 use super::on_both;
 use crate::engine::unpack;
+use crate::store::DeadFilter;
 
 on_both! {
     async fn a_parked_message_is_handed_back_whole_when_it_is_due_and_then_gone(fixture: Fixture) {
@@ -24,6 +25,31 @@ on_both! {
         let back = unpack(later.store(), "parked_messages", parked.message_id, &parked.message).unwrap().into_message();
         assert_eq!((back.body, back.routing_key), (message.body, message.routing_key));
         assert_eq!(fixture.count("SELECT COUNT(*) AS count FROM parked_messages").await, 0);
+    }
+
+    async fn a_message_with_nul_in_its_names_is_kept_whole_and_told_of_without_it(fixture: Fixture) {
+        let message = Signature::new("t\0").id("i\0").into_message();
+        let delivery = Delivery { queue: "waybill".to_owned(), message: message.clone(), redelivered: false };
+        let rejected = Rejected {
+            delivery: delivery.clone(),
+            reason: "body-not-json",
+            place: "body[1].\0".to_owned(),
+            detail: "expected a number, found \0".to_owned(),
+            task: Some("t\0".to_owned()),
+            task_id: Some("i\0".to_owned()),
+        };
+
+        fixture.engine.quarantine(rejected).await.unwrap();
+        fixture.engine.park(&delivery, Utc::now() + TimeDelta::hours(1)).await.unwrap();
+        fixture.engine.revoke(&["i\0".to_owned()], Utc::now() + TimeDelta::hours(1)).await.unwrap();
+
+        let store = fixture.engine.store();
+        let dead = store.dead(&DeadFilter { limit: 10, ..DeadFilter::default() }).await.unwrap().remove(0);
+        assert_eq!((dead.task.as_deref(), dead.task_id.as_deref()), (Some("t\u{FFFD}"), Some("i\u{FFFD}")));
+        assert_eq!((dead.place.as_str(), dead.detail.as_str()), ("body[1].\u{FFFD}", "expected a number, found \u{FFFD}"));
+        assert_eq!(unpack(store, "quarantine", dead.id, &dead.message).unwrap().into_message(), message);
+        assert_eq!(fixture.count("SELECT COUNT(*) AS count FROM operator_cases").await, 1);
+        assert_eq!(store.due_messages(10, &[]).await.unwrap().len(), 1);
     }
 
     async fn what_was_revoked_is_known_to_another_process_and_forgotten_in_time(fixture: Fixture) {

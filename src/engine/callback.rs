@@ -13,6 +13,7 @@ use waybill_tasks::orders::Booking;
 use waybill_webhooks::{Callback as Received, Inbox, PartnerReport, Stored, Unavailable, Unbelieved, Unmapped};
 
 use super::core::Core;
+use super::keep::storable;
 use super::message;
 use super::silence::was_asked_for;
 use super::{Engine, EngineError};
@@ -528,6 +529,13 @@ fn is_cancelled(unit: &Unit, id: OrderId) -> bool {
 impl Core {
     /// Puts a message aside, with one operator case a day for its queue and reason.
     pub(super) fn set_aside(&self, unit: &mut Unit, dead: Dead) {
+        let dead = Dead {
+            task: dead.task.as_deref().map(storable),
+            task_id: dead.task_id.as_deref().map(storable),
+            place: storable(&dead.place),
+            detail: storable(&dead.detail),
+            ..dead
+        };
         let detail = json!({ "queue": dead.queue, "task": dead.task, "place": dead.place, "detail": dead.detail, "id": dead.id });
         let subject = format!("quarantine:{}:{}:{}", dead.queue, dead.reason, unit.now.date_naive());
         self.open_case(unit, "quarantine", subject, None, &dead.reason.clone(), detail);

@@ -45,14 +45,15 @@ impl Keeper for Engine {
         self.committer
             .submit(Park {
                 parked,
-                task_id: task_id(&delivery.message),
+                task_id: task_id(&delivery.message).map(|id| storable(&id)),
             })
             .await
             .map_err(|error| KeepError(error.to_string()))
     }
 
     async fn revoke(&self, ids: &[String], until: DateTime<Utc>) -> Result<(), KeepError> {
-        let kept = self.core.store.revoke_tasks(ids, until).await;
+        let ids: Vec<_> = ids.iter().map(|id| storable(id)).collect();
+        let kept = self.core.store.revoke_tasks(&ids, until).await;
         kept.map_err(|error| KeepError(error.to_string()))
     }
 
@@ -164,6 +165,11 @@ impl Command for SetAside {
         };
         self.core.set_aside(unit, dead);
     }
+}
+
+/// A text from outside, as a column or as a part of JSON: PostgreSQL takes no NUL in either.
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
 }
 
 /// What a task is revoked by.
