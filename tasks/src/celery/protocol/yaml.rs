@@ -1,5 +1,8 @@
 //! YAML as kombu writes it (`yaml.safe_dump`), read into JSON's types. Anchors and tags are refused: they can do more than data.
 
+use std::sync::LazyLock;
+
+use regex_lite::Regex;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::{Map, Number, Value};
 
@@ -81,33 +84,45 @@ impl Open {
     }
 }
 
+/// What PyYAML's resolver takes for numbers. It writes them decimal; in quotes what would be one otherwise, and all other text
+/// without, such as `0912` and `1e5`.
+static INTEGER: LazyLock<Regex> = LazyLock::new(|| pattern(r"[-+]?(0|[1-9][0-9]*)"));
+static FLOAT: LazyLock<Regex> = LazyLock::new(|| pattern(r"([-+]?[0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?"));
+static NOT_FINITE: LazyLock<Regex> = LazyLock::new(|| pattern(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"));
+static NOT_DECIMAL: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"[-+]?(0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*(:[0-5]?[0-9])*)
+    |([-+]?[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+][0-9]+)?
+    |[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*",
+    )
+});
+
 /// A scalar without quotes, as PyYAML writes it. Other spellings of YAML 1.1 are text, or refused where PyYAML would see a number.
 fn plain(text: &str) -> Result<Value, Problem> {
     Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),
         "false" | "False" | "FALSE" => Value::Bool(false),
-        _ => {
-            if let Ok(integer) = text.parse::<i64>() {
-                return Ok(integer.into());
-            }
-            if let Ok(integer) = text.parse::<u64>() {
-                return Ok(integer.into());
-            }
-            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-            if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                return Err("an integer of more than 64 bits");
-            }
-            if [".inf", ".nan"].contains(&digits.to_ascii_lowercase().as_str()) {
-                return Err("a number that JSON has no word for");
-            }
-            let numeric = digits.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-            match text.parse::<f64>().ok().filter(|_| numeric).and_then(Number::from_f64) {
-                Some(float) => Value::Number(float),
-                None => Value::String(text.to_owned()),
-            }
+        _ if !text.starts_with(|first: char| first.is_ascii_digit() || "-+.".contains(first)) => text.into(),
+        _ if INTEGER.is_match(text) => {
+            let unsigned = || text.parse::<u64>().map(Value::from);
+            let integer = text.parse::<i64>().map(Value::from).or_else(|_| unsigned());
+            integer.map_err(|_| "an integer of more than 64 bits")?
         }
+        _ if FLOAT.is_match(text) => {
+            let float = text.parse().ok().and_then(Number::from_f64);
+            Value::Number(float.ok_or(NO_WORD)?)
+        }
+        _ if NOT_FINITE.is_match(text) => return Err(NO_WORD),
+        _ if NOT_DECIMAL.is_match(text) => return Err("a number that is not decimal"),
+        _ => text.into(),
     })
+}
+
+const NO_WORD: Problem = "a number that JSON has no word for";
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(&format!("^(?x:{text})$")).expect("the patterns above are well-formed")
 }
 
 #[cfg(test)]
@@ -130,6 +145,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_in_python_is_text() {
+        for text in [
+            "09112",
+            "0891234567",
+            "-08",
+            "12e5",
+            "1e5",
+            "1.5e3",
+            "-.5",
+            "+",
+            ".",
+            "1:60",
+            "0_9",
+            ".iNf",
+            "2026-11-22",
+            "1.2.3",
+        ] {
+            assert_eq!(parse(text), Ok(text.into()), "{text}");
+        }
+        for (text, number) in [
+            ("0", json!(0)),
+            ("-0", json!(0)),
+            ("+12", json!(12)),
+            ("18446744073709551615", json!(u64::MAX)),
+            ("1.", json!(1.0)),
+            (".5", json!(0.5)),
+            ("-0.25", json!(-0.25)),
+            ("09.5", json!(9.5)),
+            ("1.5e+3", json!(1500.0)),
+            ("1.E-2", json!(0.01)),
+        ] {
+            assert_eq!(parse(text), Ok(number), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_more_than_data_is_refused() {
         for (text, problem) in [
             ("", "nothing"),
@@ -140,7 +191,16 @@ mod tests {
             ("{a: 1, a: 2}", "a key twice"),
             ("1\n--- \n2", "two documents"),
             ("[.nan]", "a number that JSON has no word for"),
+            ("[-.INF]", "a number that JSON has no word for"),
+            ("[1.0e+999]", "a number that JSON has no word for"),
             ("[99999999999999999999]", "an integer of more than 64 bits"),
+            ("[0x1F]", "a number that is not decimal"),
+            ("[0b10]", "a number that is not decimal"),
+            ("[-0123]", "a number that is not decimal"),
+            ("[1_000]", "a number that is not decimal"),
+            ("[1_0.5e+1]", "a number that is not decimal"),
+            ("[12:30]", "a number that is not decimal"),
+            ("[1:30.5]", "a number that is not decimal"),
         ] {
             assert_eq!(parse(text), Err(problem), "{text}");
         }
