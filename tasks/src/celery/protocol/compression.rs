@@ -1,6 +1,11 @@
 //! Bodies that are compressed as a whole, in any of kombu's ways.
 
+mod dictionary;
+
 use std::io::{self, Read, Write as _};
+
+/// What `xz -9` asks for.
+const LARGEST_DICTIONARY: u64 = 64 * 1024 * 1024;
 
 /// How a body is compressed. All are pure Rust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub enum Compression {
 pub(super) enum NotInflated {
     /// It is not what its header says.
     Broken,
-    /// It would be longer than is allowed.
+    /// It would be longer than is allowed, or asks for more memory than that can need.
     TooLong,
 }
 
@@ -78,7 +83,10 @@ impl Compression {
         match self {
             Self::Zlib => read(flate2::read::ZlibDecoder::new(body), most),
             Self::Bzip2 => read(bzip2::read::BzDecoder::new(body), most),
-            Self::Lzma => read(lzma_rust2::XzReader::new(body, false), most),
+            Self::Lzma => match dictionary::largest(body).ok_or(NotInflated::Broken)? {
+                ..=LARGEST_DICTIONARY => read(lzma_rust2::XzReader::new(body, false), most),
+                _ => Err(NotInflated::TooLong),
+            },
             Self::Brotli => read(brotli::Decompressor::new(body, 4096), most),
             Self::Zstd => {
                 let decoder = ruzstd::decoding::StreamingDecoder::new(body).map_err(|_| NotInflated::Broken)?;
@@ -149,6 +157,46 @@ mod tests {
                     "{compression:?}"
                 );
             }
+        }
+    }
+
+    /// The same stream, with one of its blocks asking for a dictionary of that many half bits over 4 KiB.
+    fn asking(xz: &[u8], block: usize, bits: u8) -> Vec<u8> {
+        let mut xz = xz.to_vec();
+        let header = xz[12..20].to_vec();
+        let starts: Vec<_> = (0..xz.len() - 8).filter(|at| xz[*at..at + 8] == header).collect();
+        let header = &mut xz[starts[block]..][..12];
+        header[4] = bits;
+        let mut check = flate2::Crc::new();
+        check.update(&header[..8]);
+        header[8..].copy_from_slice(&check.sum().to_le_bytes());
+        xz
+    }
+
+    #[test]
+    fn an_xz_body_whose_block_asks_for_more_memory_than_it_can_need_is_refused_before_it_is_given() {
+        let mut blocks = lzma_rust2::XzOptions::with_preset(0);
+        blocks.set_block_size(std::num::NonZeroU64::new(1));
+        let mut writer = lzma_rust2::XzWriter::new(Vec::new(), blocks).unwrap();
+        let body = b"0123456789".repeat(60_000);
+        writer.write_all(&body).unwrap();
+        let xz = writer.finish().unwrap();
+
+        for (block, bits, inflated) in [
+            (0, 28, Ok(body.clone())),
+            (1, 28, Ok(body.clone())),
+            (0, 29, Err(NotInflated::TooLong)),
+            (1, 29, Err(NotInflated::TooLong)),
+            (2, 40, Err(NotInflated::TooLong)),
+            (2, 41, Err(NotInflated::Broken)),
+        ] {
+            let asking = asking(&xz, block, bits);
+
+            assert_eq!(
+                Compression::Lzma.inflate(&asking, body.len()),
+                inflated,
+                "{block} {bits}"
+            );
         }
     }
 
