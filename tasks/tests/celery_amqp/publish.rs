@@ -1,6 +1,5 @@
 //! Publishing: what is confirmed is there, and what no queue took is known.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,17 +202,18 @@ async fn a_missing_exchange_is_unroutable_and_harms_no_neighbour() {
             Err(other) => panic!("message {number}: {other}"),
         }
     }
+    assert_eq!(transport.queue_exists(&name).await.unwrap().unwrap().messages, 90);
     let recorder = Arc::new(Recorder::new());
     let stop = CancellationToken::new();
     let consuming = transport.consume(queue(&name, 20), recorder.clone(), stop.clone().into());
     let watching = async {
-        until("90 messages", Duration::from_secs(10), async || {
-            recorder.bodies().into_iter().collect::<HashSet<_>>().len() == 90
-        })
-        .await;
+        until("90 messages", Duration::from_secs(10), async || recorder.count() == 90).await;
         stop.cancel();
     };
     tokio::join!(consuming, watching);
+    let mut taken: Vec<u32> = recorder.bodies().iter().map(|body| body.parse().unwrap()).collect();
+    taken.sort_unstable();
+    assert_eq!(taken, (0..100).filter(|number| number % 10 != 3).collect::<Vec<_>>());
     transport.close().await;
     queues.clean_up().await;
 }

@@ -20,6 +20,7 @@ pub(super) async fn run(mut link: Link, jobs: mpsc::Receiver<Job>, within: Durat
         jobs,
         waiting: VecDeque::new(),
         suspects: VecDeque::new(),
+        exchanges: HashSet::new(),
         within,
     };
     loop {
@@ -42,6 +43,9 @@ struct Publisher {
     waiting: VecDeque<Job>,
     /// One of these broke a channel, nobody knows which: they are published one at a time.
     suspects: VecDeque<Job>,
+    /// They have been there in this session. To publish to one that is not there closes the channel, so what is the first for its
+    /// exchange is published alone.
+    exchanges: HashSet<String>,
     within: Duration,
 }
 
@@ -53,6 +57,7 @@ enum End {
 
 impl Publisher {
     async fn use_session(&mut self, session: &Session, stop: &CancellationToken) -> End {
+        self.exchanges.clear();
         while session.connected() {
             let channel = match confirming_channel(session).await {
                 Ok(channel) => channel,
@@ -92,14 +97,14 @@ impl Publisher {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             let window = self.next_window();
-            if window.is_empty() {
-                continue;
-            }
+            let Some(first) = window.first() else { continue };
+            let asked = self.is_first(first).then(|| first.message.exchange.clone());
             match window::publish(channel, window, self.within).await {
-                Published::All => (),
+                Published::All => self.exchanges.extend(asked),
                 // RabbitMQ 3.10 lets the channel itself refuse what is for a full quorum queue, and does not tell it when a policy that
                 // made the queue full is taken away. A new channel asks the queue.
                 Published::Refused => {
+                    self.exchanges.extend(asked);
                     let _ = timeout(ANSWER, channel.close(200, "refused".into())).await;
                     return End::Lost;
                 }
@@ -129,15 +134,25 @@ impl Publisher {
             if job.answer.is_closed() {
                 continue;
             }
-            let fits = window.is_empty() || bytes + job.message.body.len() <= WINDOW_BYTES;
+            let alone = self.is_first(&job);
+            let fits = window.is_empty() || (!alone && bytes + job.message.body.len() <= WINDOW_BYTES);
             if !fits || !ids.insert(job.message_id.clone()) {
                 self.waiting.push_front(job);
                 break;
             }
             bytes += job.message.body.len();
             window.push(job);
+            if alone {
+                break;
+            }
         }
         window
+    }
+
+    /// Whether nothing is known of its exchange. The default one is always there.
+    fn is_first(&self, job: &Job) -> bool {
+        let exchange = &job.message.exchange;
+        !exchange.is_empty() && !self.exchanges.contains(exchange)
     }
 
     /// Alone, a message is answered with what it did; among others, each of them is tried alone.
@@ -147,7 +162,11 @@ impl Publisher {
             _ => None,
         };
         match (protocol_error, jobs.len()) {
-            (Some(NOT_FOUND), 1) => jobs.remove(0).unroutable(),
+            (Some(NOT_FOUND), 1) => {
+                let job = jobs.remove(0);
+                self.exchanges.remove(&job.message.exchange);
+                job.unroutable();
+            }
             (Some(PRECONDITION_FAILED | FRAME_ERROR), 1) => {
                 jobs.remove(0).answer(Err(PublishError::Impossible(error.to_string())))
             }

@@ -3,7 +3,8 @@
 //! RabbitMQ promises that a returned message comes back before its own confirm, and no more. lapin hands a return to
 //! whichever confirm completes next. So a return may come with the confirm of another message of the window, and only when
 //! every confirm of the window is there is it known which messages no queue took. Why none can be left over then: each
-//! return is followed by at least one more confirm, its own, and each confirm takes one return off lapin's list.
+//! return is followed by at least one more confirm, its own, and each confirm takes one return off lapin's list. Where confirms
+//! are missing, a message whose own confirm found none on that list was returned before it, or not at all.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -82,13 +83,13 @@ pub(super) enum Published {
     All,
     /// All are answered, and a queue took some of them not: the channel may go on refusing for ever.
     Refused,
-    /// The channel or the connection broke: nothing is known of any of these.
+    /// The channel or the connection broke: all others are answered, and nothing is known of these.
     Broken(Vec<Job>, lapin::Error),
     /// The broker is silent: all are answered as unknown, and the channel cannot be used any more.
     Silent,
 }
 
-/// Publishes a window and answers all of it, or none.
+/// Publishes a window, and answers all of it of which something is known.
 pub(super) async fn publish(channel: &Channel, jobs: Vec<Job>, within: Duration) -> Published {
     // On one task: lapin numbers a message and queues its frames before its future is first pending.
     let sending = join_all(jobs.iter().map(|job| job.publish(channel)));
@@ -98,31 +99,119 @@ pub(super) async fn publish(channel: &Channel, jobs: Vec<Job>, within: Duration)
         }
         return Published::Silent;
     };
+    settle(jobs, confirms)
+}
+
+fn settle(jobs: Vec<Job>, confirms: Vec<Result<Confirmation, lapin::Error>>) -> Published {
+    let mut broken = None;
     let mut returned = HashSet::new();
     let mut confirmed = Vec::with_capacity(jobs.len());
     for confirm in confirms {
         let (acked, message) = match confirm {
-            Ok(Confirmation::Ack(message)) => (true, message),
-            Ok(Confirmation::Nack(message)) => (false, message),
-            Ok(Confirmation::NotRequested) => (false, None),
-            Err(error) => return Published::Broken(jobs, error),
+            Ok(Confirmation::Ack(message)) => (Some(true), message),
+            Ok(Confirmation::Nack(message)) => (Some(false), message),
+            Ok(Confirmation::NotRequested) => (Some(false), None),
+            Err(error) => {
+                broken = Some(error);
+                (None, None)
+            }
         };
-        confirmed.push(acked);
+        confirmed.push((acked, message.is_some()));
         returned.extend(message.and_then(|message| message.properties.message_id().as_ref().map(ToString::to_string)));
     }
-    let refused = confirmed.contains(&false);
-    for (job, acked) in jobs.into_iter().zip(confirmed) {
+    let mut refused = false;
+    let mut unknown = Vec::new();
+    for (job, (acked, brought_a_return)) in jobs.into_iter().zip(confirmed) {
         match acked {
             _ if returned.contains(&job.message_id) => {
                 metrics::counter!("publish_returned_total").increment(1);
                 job.unroutable();
             }
-            true => job.answer(Ok(())),
-            false => {
+            // It brought another one's, and the confirm that would have brought its own may be missing.
+            _ if broken.is_some() && brought_a_return => unknown.push(job),
+            Some(true) => job.answer(Ok(())),
+            Some(false) => {
                 metrics::counter!("publish_refused_total").increment(1);
+                refused = true;
                 job.refused();
             }
+            None => unknown.push(job),
         }
     }
-    if refused { Published::Refused } else { Published::All }
+    match broken {
+        Some(error) => Published::Broken(unknown, error),
+        None if refused => Published::Refused,
+        None => Published::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::message::{BasicReturnMessage, Delivery};
+    use lapin::protocol::{AMQPError, AMQPSoftError};
+    use tokio::sync::oneshot::Receiver;
+
+    use super::*;
+
+    fn job(id: &str) -> (Job, Receiver<Result<(), PublishError>>) {
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            message: Message::default(),
+            routing: Routing::Mandatory,
+            message_id: id.to_owned(),
+            answer,
+        };
+        (job, answered)
+    }
+
+    fn acked_with_the_return_of(id: &str) -> Confirmation {
+        let mut delivery = Delivery::mock(0, "".into(), "".into(), false, Vec::new());
+        delivery.properties = BasicProperties::default().with_message_id(id.into());
+        Confirmation::Ack(Some(BasicReturnMessage {
+            delivery,
+            reply_code: 312,
+            reply_text: "NO_ROUTE".into(),
+        }))
+    }
+
+    #[test]
+    fn of_a_window_that_broke_all_is_answered_of_which_something_is_known() {
+        let closed = || {
+            let error = AMQPError::new(AMQPSoftError::PRECONDITIONFAILED.into(), "no".into());
+            Err(lapin::Error::from(ErrorKind::ProtocolError(error)))
+        };
+        let (jobs, mut answers): (Vec<_>, Vec<_>) = ["taken", "full", "mixed", "away", "guilty"]
+            .map(job)
+            .into_iter()
+            .unzip();
+
+        let published = settle(
+            jobs,
+            vec![
+                Ok(Confirmation::Ack(None)),
+                Ok(Confirmation::Nack(None)),
+                Ok(acked_with_the_return_of("away")),
+                closed(),
+                closed(),
+            ],
+        );
+
+        let Published::Broken(unknown, _) = published else {
+            panic!("it broke")
+        };
+        let unknown: Vec<_> = unknown.iter().map(|job| job.message_id.as_str()).collect();
+        assert_eq!(unknown, ["mixed", "guilty"]);
+        let answers: Vec<_> = answers.iter_mut().filter_map(|answer| answer.try_recv().ok()).collect();
+        assert!(
+            matches!(
+                answers.as_slice(),
+                [
+                    Ok(()),
+                    Err(PublishError::Refused { .. }),
+                    Err(PublishError::Unroutable { .. })
+                ]
+            ),
+            "{answers:?}"
+        );
+    }
 }
