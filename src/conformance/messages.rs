@@ -1,5 +1,5 @@
 use chrono::{TimeDelta, Utc};
-use waybill_tasks::celery::message::Message;
+use waybill_tasks::celery::message::{HeaderValue, Message};
 use waybill_tasks::celery::protocol::Signature;
 use waybill_tasks::celery::transport::{Delivery, Keeper as _, Rejected, Scheduled};
 
@@ -25,6 +25,25 @@ on_both! {
         let back = unpack(later.store(), "parked_messages", parked.message_id, &parked.message).unwrap().into_message();
         assert_eq!((back.body, back.routing_key), (message.body, message.routing_key));
         assert_eq!(fixture.count("SELECT COUNT(*) AS count FROM parked_messages").await, 0);
+    }
+
+    async fn a_message_that_is_handed_out_again_is_set_aside_once_however_often_the_broker_counts(fixture: Fixture) {
+        for count in [None, Some(1), Some(2)] {
+            let mut message = Signature::new("nobody.knows").id("i").into_message();
+            message.headers.extend(count.map(|count| ("x-delivery-count".to_owned(), HeaderValue::Int(count))));
+            let rejected = Rejected {
+                delivery: Delivery { queue: "waybill".to_owned(), message, redelivered: count.is_some() },
+                reason: "unknown-task",
+                place: "headers.task".to_owned(),
+                detail: "expected a task of this worker".to_owned(),
+                task: Some("nobody.knows".to_owned()),
+                task_id: Some("i".to_owned()),
+            };
+
+            fixture.engine.quarantine(rejected).await.unwrap();
+        }
+
+        assert_eq!(fixture.count("SELECT COUNT(*) AS count FROM quarantine").await, 1);
     }
 
     async fn a_message_with_nul_in_its_names_is_kept_whole_and_told_of_without_it(fixture: Fixture) {

@@ -105,6 +105,16 @@ pub struct Message {
     pub body: Vec<u8>,
 }
 
+impl Message {
+    /// Takes off what the broker wrote on it on its way: how often it was handed out, and where it died.
+    pub fn forget_way(&mut self) {
+        const COUNTS: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
+        const DEATHS: [&str; 3] = ["x-death", "x-first-death-", "x-last-death-"];
+        self.headers
+            .retain(|name, _| !COUNTS.contains(&name.as_str()) && !DEATHS.iter().any(|death| name.starts_with(death)));
+    }
+}
+
 mod base64_bytes {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;

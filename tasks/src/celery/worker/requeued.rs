@@ -14,11 +14,9 @@ pub(super) fn later(delivery: &Delivery) -> Delivery {
     let mut delivery = delivery.clone();
     delivery.redelivered = false;
     let message = &mut delivery.message;
-    message.headers.retain(|name, _| {
-        !name.starts_with("x-death") && !name.starts_with("x-first-death-") && !name.starts_with("x-last-death-")
-    });
+    message.forget_way();
     // Who was to have a copy has had it.
-    for name in ["x-delivery-count", "CC", "BCC"] {
+    for name in ["CC", "BCC"] {
         message.headers.remove(name);
     }
     if let Some(routing_key) = delayed::stripped(&message.routing_key) {
