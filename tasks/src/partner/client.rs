@@ -228,9 +228,15 @@ impl PartnerClient {
 
         let outcome = self.try_until_answered(&request, &permit).await;
 
-        let result = outcome.interpret(interpret);
-        self.tell_breaker(operation, permit, call_result(&outcome.tried, result.as_ref().err()));
-        result
+        let last = outcome.tried.interpret(interpret);
+        self.tell_breaker(operation, permit, call_result(&outcome.tried, last.as_ref().err()));
+        match last {
+            // A no to the repetition does not take back what the first try may have done.
+            Err(error) if outcome.earlier_unknown => Err(PartnerError::Ambiguous(format!(
+                "an earlier try got lost, then: {error}"
+            ))),
+            last => last,
+        }
     }
 
     /// Repeats what may be repeated: within the budget, by the partner's rate, and never while a breaker probes.
@@ -244,7 +250,7 @@ impl PartnerClient {
             let Some(pause) = pause.filter(|_| self.has_turn() && self.budget.spend()) else {
                 return Outcome { tried, earlier_unknown };
             };
-            earlier_unknown |= tried.may_have_acted();
+            earlier_unknown |= request.binding && tried.may_have_acted();
             tokio::time::sleep(pause).await;
         }
         unreachable!("the loop ends by itself after {MOST_RETRIES} retries")
@@ -284,24 +290,15 @@ impl PartnerClient {
     }
 }
 
-impl Outcome {
+impl Tried {
     fn interpret<T>(&self, interpret: impl FnOnce(&Answer) -> Result<T, PartnerError>) -> Result<T, PartnerError> {
-        let result = match &self.tried {
-            Tried::Answered(answer) => interpret(answer),
-            Tried::NotConnected(cause) => Err(PartnerError::Unreachable(cause.clone())),
-            Tried::Lost(cause) => Err(PartnerError::Ambiguous(cause.clone())),
-        };
-        match result {
-            // A no to the repetition does not take back what the first try may have done.
-            Err(error) if self.earlier_unknown && !matches!(error, PartnerError::Suspended { .. }) => Err(
-                PartnerError::Ambiguous(format!("an earlier try got lost, then: {error}")),
-            ),
-            result => result,
+        match self {
+            Self::Answered(answer) => interpret(answer),
+            Self::NotConnected(cause) => Err(PartnerError::Unreachable(cause.clone())),
+            Self::Lost(cause) => Err(PartnerError::Ambiguous(cause.clone())),
         }
     }
-}
 
-impl Tried {
     fn may_have_acted(&self) -> bool {
         match self {
             Self::NotConnected(_) => false,

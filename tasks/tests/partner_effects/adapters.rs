@@ -506,6 +506,13 @@ async fn a_quotation_comes_before_lalamoves_order_and_may_get_lost() {
     );
     let (_, client) = answering(
         Adapter::Lalamove,
+        [Reply::Say(503, json!({})), Reply::Say(403, json!({}))],
+    )
+    .await;
+    let refused = client.book(&booking()).await.unwrap_err();
+    assert_eq!(refused, PartnerError::Suspended { status: 403 });
+    let (_, client) = answering(
+        Adapter::Lalamove,
         [Reply::Say(201, quotation), Reply::Say(500, json!({}))],
     )
     .await;

@@ -234,13 +234,37 @@ async fn overload_is_tried_again_twice_with_the_same_key() {
 
 #[tokio::test]
 async fn a_no_to_the_repetition_does_not_undo_what_the_first_try_may_have_done() {
-    for second in [Reply::Say(422, json!({"code": "nope"})), Reply::RetryAfter(429, "10")] {
-        let partner = Scripted::start([Reply::Say(502, json!({})), second]).await;
+    let refused = |status| Reply::Say(status, json!({"code": "nope"}));
+    for second in [
+        refused(422),
+        Reply::RetryAfter(429, "10"),
+        refused(401),
+        refused(402),
+        refused(403),
+    ] {
+        let partner = Scripted::start([Reply::Say(502, json!({})), second.clone()]).await;
 
         let answer = client_of(&partner).book(&booking()).await;
 
-        assert!(matches!(answer, Err(PartnerError::Ambiguous(_))), "{answer:?}");
+        assert!(
+            matches!(answer, Err(PartnerError::Ambiguous(_))),
+            "{second:?}: {answer:?}"
+        );
     }
+}
+
+#[tokio::test]
+async fn a_partner_that_does_not_serve_the_repetition_is_left_alone_as_well() {
+    let partner = Scripted::start([Reply::Say(503, json!({})), Reply::Say(403, json!({}))]).await;
+    let client = client_of(&partner);
+
+    let _ = client.book(&booking()).await;
+    let second = client.book(&booking()).await;
+
+    assert!(
+        matches!(second, Err(PartnerError::Open { after }) if after > Duration::from_secs(55)),
+        "{second:?}"
+    );
 }
 
 #[tokio::test]

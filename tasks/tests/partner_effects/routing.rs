@@ -170,6 +170,23 @@ async fn a_partner_that_does_not_serve_us_any_more_is_passed_at_once() {
 }
 
 #[tokio::test]
+async fn a_partner_that_may_have_booked_before_it_stopped_serving_us_keeps_the_order() {
+    for status in [401, 402, 403] {
+        let (world, near, far) = world(vec![Reply::Say(502, json!({})), Reply::Say(status, json!({}))], vec![]).await;
+
+        world.run().await;
+        world.run().await;
+
+        assert!(
+            matches!(world.last(), Finish::Retry { counts: true, .. }),
+            "{status}: {:?}",
+            world.last()
+        );
+        assert_eq!((near.count(Method::POST), far.asked().len()), (2, 0), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_partner_that_cannot_be_reached_is_left_when_its_breaker_is_open_longer_than_its_patience() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", nobody.local_addr().unwrap());
