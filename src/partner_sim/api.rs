@@ -93,26 +93,20 @@ impl Partner {
         let fate = Fate::of(&self.options, reference);
         let attempt = self.ledger.count_call(reference, "book");
         let fault = fate.fault("book", attempt);
-        let rejected = fate.is_rejected();
         let mut forgotten = false;
-        if matches!(fault, Fault::None | Fault::ErrorAfter | Fault::HangAfter) {
-            if rejected {
-                self.ledger.reject(reference);
-            } else if self
-                .ledger
-                .book(booking, &self.dialect.delivery_id(&fate), &fate.order_number())
-                == Booked::First
-            {
-                self.walk(reference.to_owned());
-            } else {
-                forgotten = booking.key.is_some() && fate.is_forgotten(attempt);
+        match fault {
+            Fault::None | Fault::ErrorAfter | Fault::HangAfter => {
+                let again = self.carry_out(booking) == Some(Booked::Again);
+                forgotten = again && booking.key.is_some() && fate.is_forgotten(attempt);
             }
+            Fault::Late => self.carry_out_late(booking),
+            Fault::Error(_) | Fault::Hang => {}
         }
         let delivery = self.ledger.find(reference);
         let outcome = match (fault, &delivery) {
             (Fault::Error(status), _) => Some(Outcome::Broken(status)),
             (Fault::ErrorAfter, _) => Some(Outcome::Broken(500)),
-            (Fault::Hang | Fault::HangAfter, _) => None,
+            (Fault::Hang | Fault::HangAfter | Fault::Late, _) => None,
             (Fault::None, Some(delivery)) if forgotten => Some(Outcome::Taken(delivery)),
             (Fault::None, Some(delivery)) => Some(Outcome::Booked(delivery)),
             (Fault::None, None) => Some(Outcome::Rejected),
@@ -127,6 +121,41 @@ impl Partner {
                 respond(self.dialect.say(Outcome::Broken(504)))
             }
         }
+    }
+
+    /// None where it is refused.
+    fn carry_out(self: &Arc<Self>, booking: NewBooking<'_>) -> Option<Booked> {
+        let reference = booking.reference;
+        let fate = Fate::of(&self.options, reference);
+        if fate.is_rejected() {
+            self.ledger.reject(reference);
+            return None;
+        }
+        let id = self.dialect.delivery_id(&fate);
+        let booked = self.ledger.book(booking, &id, &fate.order_number());
+        if booked == Booked::First {
+            self.walk(reference.to_owned());
+        }
+        Some(booked)
+    }
+
+    /// Whoever asked may have given up by then, and its connection with it.
+    fn carry_out_late(self: &Arc<Self>, booking: NewBooking<'_>) {
+        let partner = Arc::clone(self);
+        let (reference, key) = (booking.reference.to_owned(), booking.key.map(str::to_owned));
+        let callback_url = booking.callback_url.to_owned();
+        self.walkers.spawn(async move {
+            let lateness = Fate::of(&partner.options, &reference).lateness();
+            let stop = partner.stop.clone();
+            let waited = stop.run_until_cancelled(tokio::time::sleep(lateness)).await;
+            if waited.is_some() {
+                partner.carry_out(NewBooking {
+                    reference: &reference,
+                    key: key.as_deref(),
+                    callback_url: &callback_url,
+                });
+            }
+        });
     }
 
     fn find(&self, reference: &str) -> Response {

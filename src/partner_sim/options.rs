@@ -57,6 +57,9 @@ pub struct SimulatorOptions {
     /// Share of bookings that are not answered within 30 seconds; half of them are made.
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
     pub hang: f64,
+    /// Share of bookings that are not answered within 30 seconds, and made after the time of four legs.
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
+    pub late: f64,
     /// Every request is answered by 503 from START for LENGTH seconds, such as `20+40`.
     #[arg(long, value_name = "START+LENGTH")]
     pub outage: Option<Outage>,
@@ -87,6 +90,7 @@ impl SimulatorOptions {
             reorder: 0.0,
             wrong_signature: 0.0,
             hang: 0.0,
+            late: 0.0,
             outage: None,
             walk_delay: Duration::from_secs(2),
             callback_secret,
@@ -163,7 +167,7 @@ mod tests {
         let line = format!(
             "partner-sim --addr 127.0.0.1:9 --seed 7 --fail 0.1 --error-after-booking 0.2 --duplicate 0.3 --reorder 0.4 \
              --hang 0.5 --outage 20+40 --walk-delay 500ms --wrong-signature 0.6 --reject 0.7 --error 0.8 \
-             --speaks uber --callback-url http://127.0.0.1:8/webhooks/uber --forget 0.9 --lose 0.15 --unheard 0.25 \
+             --speaks uber --callback-url http://127.0.0.1:8/webhooks/uber --forget 0.9 --lose 0.15 --unheard 0.25 --late 0.35 \
              --callback-secret {SECRET}"
         );
 
@@ -181,7 +185,7 @@ mod tests {
             (options.reorder, options.hang, options.wrong_signature),
             (0.4, 0.5, 0.6)
         );
-        assert_eq!((options.reject, options.error), (0.7, 0.8));
+        assert_eq!((options.reject, options.error, options.late), (0.7, 0.8, 0.35));
         assert_eq!((options.forget, options.lose, options.unheard), (0.9, 0.15, 0.25));
         assert_eq!(
             (options.speaks, options.callback_url.as_deref()),

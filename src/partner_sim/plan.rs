@@ -26,6 +26,8 @@ pub(super) enum Fault {
     Hang,
     /// No answer, though it is done.
     HangAfter,
+    /// No answer, and it is done when nobody waits for one any more.
+    Late,
 }
 
 /// How a delivery ends.
@@ -57,6 +59,13 @@ impl<'a> Fate<'a> {
             } else {
                 Fault::HangAfter
             };
+        }
+        // What is refused is not made, neither late nor before an error.
+        if self.is_rejected() {
+            return Fault::None;
+        }
+        if hits("late", self.options.late) {
+            return Fault::Late;
         }
         if hits("error-after", self.options.error_after_booking) {
             Fault::ErrorAfter
@@ -110,6 +119,11 @@ impl<'a> Fate<'a> {
         self.options
             .walk_delay
             .mul_f64(0.5 + self.fraction(&format!("leg/{name}")))
+    }
+
+    /// How late a booking is made that is made late.
+    pub(super) fn lateness(&self) -> Duration {
+        self.options.walk_delay * 4
     }
 
     pub(super) fn order_number(&self) -> String {

@@ -424,6 +424,59 @@ async fn a_booking_that_hangs_is_made_or_not_and_can_be_looked_up() {
     simulator.stop().await;
 }
 
+/// Buys a label of the simulated EasyPost, and waits a tenth of a second for the answer.
+async fn buy_label(simulator: &Simulator, reference: &str) -> Result<reqwest::Response, reqwest::Error> {
+    let address = json!({"street1": "Torstr. 1", "zip": "10119"});
+    let shipment = json!({
+        "reference": reference, "service": "Ground", "carrier_accounts": ["ca_1"],
+        "from_address": address, "to_address": address,
+    });
+    let request = reqwest::Client::new().post(format!("{}/v2/shipments", simulator.base_url()));
+    let request = request
+        .basic_auth("key-1", None::<&str>)
+        .timeout(Duration::from_millis(100));
+    request.json(&json!({ "shipment": shipment })).send().await
+}
+
+/// How the simulated EasyPost answers to our reference.
+async fn look_up_label(simulator: &Simulator, reference: &str) -> u16 {
+    let request = reqwest::Client::new().get(format!("{}/v2/shipments/{reference}", simulator.base_url()));
+    let answer = request.basic_auth("key-1", None::<&str>).send().await.unwrap();
+    answer.status().as_u16()
+}
+
+#[tokio::test]
+async fn a_booking_that_is_made_late_is_not_found_before_and_sent_again_it_is_a_second_one() {
+    let simulator = start(SimulatorOptions {
+        speaks: Speaks::Easypost,
+        callback_url: Some("http://127.0.0.1:1/".to_owned()),
+        late: 1.0,
+        walk_delay: Duration::from_millis(250),
+        ..quick()
+    })
+    .await;
+
+    let lost = buy_label(&simulator, "o-once").await;
+    let at_first = look_up_label(&simulator, "o-once").await;
+    for _ in 0..2 {
+        assert!(buy_label(&simulator, "o-twice").await.is_err());
+    }
+    let all_are_made = async {
+        while simulator.summary().double_bookings == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all_are_made)
+        .await
+        .expect("all are made");
+
+    assert!(lost.is_err_and(|error| error.is_timeout()), "nobody answers");
+    assert_eq!((at_first, look_up_label(&simulator, "o-once").await), (404, 200));
+    let summary = simulator.summary();
+    assert_eq!((summary.bookings, summary.double_bookings), (2, 1));
+    simulator.stop().await;
+}
+
 #[tokio::test]
 async fn a_delivery_can_be_cancelled_until_it_is_picked_up() {
     let (receiver, url) = Receiver::start(0).await;
