@@ -37,7 +37,7 @@ impl Task<Effects> for BookDeliveryPartner {
 }
 
 /// Running twice books once: the partner takes the order's id as idempotency key, or the delivery is looked up before
-/// anything is sent again; where it has neither, nothing is sent again.
+/// anything is sent again; where a second request would be a second booking, nothing is sent again.
 async fn book(effects: &Effects, work: &Work) -> Finish {
     let order = &work.order;
     if work.has_left || order.partner_booking_id.is_some() {
@@ -57,9 +57,11 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
     if work.attempts > 0 && rebooking == Rebooking::Never {
         return unknown(partner, "a worker died while it booked");
     }
-    if work.attempts > 0 && rebooking == Rebooking::ByLookup {
+    if work.attempts > 0 && rebooking.looks_up() {
         match partner.find(order.order_id).await {
             Ok(Some(found)) => return Finish::Booked(found.booking),
+            // It may still arrive, and another would be a second one.
+            Ok(None) if !rebooking.sends_again() => return after_partner_error(work, &not_found()),
             // The last attempt was long ago: what the partner does not know now, it was never told.
             Ok(None) if work.attempts >= MOST_ATTEMPTS => return booking_failed(),
             Ok(None) => (),
@@ -87,13 +89,13 @@ async fn book(effects: &Effects, work: &Work) -> Finish {
         Err(error @ PartnerError::Ambiguous(_)) => match rebooking {
             Rebooking::Never => unknown(partner, &error.to_string()),
             Rebooking::ByKey => after_partner_error(work, &error),
-            Rebooking::ByLookup => match partner.find(order.order_id).await {
+            Rebooking::ByLookup | Rebooking::ByLookupOnly => match partner.find(order.order_id).await {
                 Ok(Some(found)) => Finish::Booked(found.booking),
                 // It may still arrive: not found is no proof this early.
                 Ok(None) | Err(_) => after_partner_error(work, &error),
             },
         },
-        Err(error) if rebooking == Rebooking::Never => surely_not_booked(work, &error),
+        Err(error) if !rebooking.sends_again() => surely_not_booked(work, &error),
         Err(error) => after_partner_error(work, &error),
     }
 }
@@ -151,10 +153,19 @@ fn unknown(partner: &PartnerClient, cause: &str) -> Finish {
     }
 }
 
+/// What was sent is not found, which does not say that it will not be.
+fn not_found() -> PartnerError {
+    PartnerError::Ambiguous("nothing is found by our reference".to_owned())
+}
+
 /// Attempts are not counted where only a booking that may have been made uses one up.
 fn surely_not_booked(work: &Work, error: &PartnerError) -> Finish {
     match after_partner_error(work, error) {
-        Finish::Retry { after, cause, .. } => Finish::Retry {
+        Finish::Retry {
+            after,
+            cause,
+            counts: true,
+        } => Finish::Retry {
             after: after.max(NOT_BOOKED_ASK_AGAIN),
             cause,
             counts: false,

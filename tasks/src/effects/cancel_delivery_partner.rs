@@ -8,7 +8,7 @@ use super::{EffectArgs, Effects, ended_before};
 use crate::celery::protocol::Request;
 use crate::celery::registry::{Task, TaskError};
 use crate::orders::{Finish, Work};
-use crate::partner::{Cancelled, PartnerError, Rebooking};
+use crate::partner::{Cancelled, PartnerError};
 
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
@@ -46,9 +46,7 @@ async fn try_to_cancel(effects: &Effects, work: &Work) -> Result<Finish, Partner
     let booking_id = match &order.partner_booking_id {
         Some(id) => id.clone(),
         // Whoever cannot be asked has nothing that was refused, that failed there, or that was never sent.
-        None if partner.rebooking() != Rebooking::ByLookup
-            && (order.failure_reason.is_some() || !work.booking_unknown) =>
-        {
+        None if !partner.rebooking().looks_up() && (order.failure_reason.is_some() || !work.booking_unknown) => {
             return Ok(Finish::Done);
         }
         // No booking is recorded, but one may have been made whose answer got lost.

@@ -10,7 +10,7 @@ use super::{EffectArgs, Effects, ended_before};
 use crate::celery::protocol::Request;
 use crate::celery::registry::{Task, TaskError};
 use crate::orders::{Finish, Seen, Work};
-use crate::partner::{PartnerClient, PartnerError, Rebooking};
+use crate::partner::{PartnerClient, PartnerError};
 
 /// Asked for as an effect, or by anybody for one delivery order; without an order there is nothing to reconcile.
 #[derive(Debug, Deserialize)]
@@ -57,7 +57,7 @@ async fn reconcile(effects: &Effects, work: &Work) -> Finish {
     match &work.order.partner_booking_id {
         Some(booking_id) => view(partner, booking_id, work).await,
         // Whoever cannot be asked has been given to an operator when the answer got lost.
-        None if partner.rebooking() != Rebooking::ByLookup => Finish::Done,
+        None if !partner.rebooking().looks_up() => Finish::Done,
         None => match partner.find(work.order.order_id).await {
             Ok(Some(found)) => Finish::Booked(found.booking),
             Ok(None) => Finish::Done,

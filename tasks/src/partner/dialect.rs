@@ -67,10 +67,25 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
 pub enum Rebooking {
     /// The partner takes a key of ours: the same request again books once.
     ByKey,
-    /// The partner finds a delivery by our reference: it is asked before anything is sent again.
+    /// The partner finds a delivery by our reference, and has one at most under it: it is asked before anything is sent again.
     ByLookup,
+    /// The partner finds a delivery by our reference, but the same request again would book again: it is asked, and nothing is
+    /// sent again. What it does not find may still be carried out.
+    ByLookupOnly,
     /// Neither: only a person can find out, and nothing is ever sent again blindly.
     Never,
+}
+
+impl Rebooking {
+    /// Whether the partner is asked what it has under our reference.
+    pub fn looks_up(self) -> bool {
+        matches!(self, Self::ByLookup | Self::ByLookupOnly)
+    }
+
+    /// Whether a booking may be sent again though the one before may have been carried out.
+    pub fn sends_again(self) -> bool {
+        matches!(self, Self::ByKey | Self::ByLookup)
+    }
 }
 
 /// What follows an answer to a booking.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 use waybill_domain::OrderId;
 use waybill_tasks::orders::Finish;
@@ -135,7 +136,7 @@ fn dialects() -> Vec<Dialect> {
         },
         Dialect {
             adapter: Adapter::Sendcloud,
-            rebooking: Rebooking::ByLookup,
+            rebooking: Rebooking::ByLookupOnly,
             path: "/api/v2/parcels",
             body: vec![
                 ("parcel.external_reference", json!(reference)),
@@ -180,7 +181,7 @@ fn dialects() -> Vec<Dialect> {
         },
         Dialect {
             adapter: Adapter::Easypost,
-            rebooking: Rebooking::ByLookup,
+            rebooking: Rebooking::ByLookupOnly,
             path: "/v2/shipments",
             body: vec![
                 ("shipment.reference", json!(reference)),
@@ -394,7 +395,7 @@ async fn a_booking_whose_answer_got_lost_is_found_repeated_or_given_to_a_person(
                 );
                 assert_eq!(posts, 1, "{adapter:?}");
             }
-            Rebooking::ByKey | Rebooking::ByLookup => {
+            Rebooking::ByKey | Rebooking::ByLookup | Rebooking::ByLookupOnly => {
                 assert!(
                     matches!(finish, Finish::Retry { counts: true, .. }),
                     "{adapter:?}: {finish:?}"
@@ -417,6 +418,103 @@ async fn after_a_crash_nothing_is_sent_to_a_partner_that_cannot_be_asked() {
 
         assert!(matches!(world.last(), Finish::Failed { .. }), "{adapter:?}");
         assert_eq!(world.partner.asked().len(), 0, "{adapter:?}");
+    }
+}
+
+/// Who finds a delivery by our reference and would book it again: the answers when nothing is found, and when it is.
+fn found_and_booked_again() -> [(Adapter, Reply, Reply); 2] {
+    let shipment = json!({"id": "b-1", "tracking_code": "EZ1"});
+    let parcel = json!({"id": "b-1", "external_reference": REFERENCE});
+    let said = |body| Reply::Say(200, body);
+    [
+        (Adapter::Easypost, Reply::Say(404, json!({})), said(shipment)),
+        (
+            Adapter::Sendcloud,
+            said(json!({"parcels": []})),
+            said(json!({"parcels": [parcel]})),
+        ),
+    ]
+}
+
+fn booking_at(partner: Scripted, base_url: &str, adapter: Adapter) -> World {
+    let settings = settings_of(adapter, base_url);
+    let world = World::with_settings(partner, settings);
+    world.due("book_delivery_partner", "CREATED");
+    world
+}
+
+async fn booking_of(adapter: Adapter, script: impl IntoIterator<Item = Reply>) -> World {
+    let partner = Scripted::start(script).await;
+    let base_url = partner.base_url.clone();
+    booking_at(partner, &base_url, adapter)
+}
+
+#[tokio::test]
+async fn a_booking_that_is_made_long_after_its_answer_got_lost_is_made_once() {
+    for (adapter, none, found) in found_and_booked_again() {
+        let script = [Reply::Say(500, json!({})), none.clone(), none.clone(), none, found];
+        let world = booking_of(adapter, script).await;
+
+        for _ in 0..3 {
+            world.run().await;
+            let last = world.last();
+            assert!(
+                matches!(last, Finish::Retry { counts: true, .. }),
+                "{adapter:?}: {last:?}"
+            );
+        }
+        world.run().await;
+
+        let last = world.last();
+        assert!(
+            matches!(&last, Finish::Booked(booking) if booking.id == "b-1"),
+            "{adapter:?}: {last:?}"
+        );
+        assert_eq!(world.partner.count(Method::POST), 1, "{adapter:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_never_found_is_looked_for_by_a_person_and_not_sent_again() {
+    for (adapter, none, _) in found_and_booked_again() {
+        let lost = std::iter::once(Reply::Say(500, json!({})));
+        let world = booking_of(adapter, lost.chain(std::iter::repeat_n(none, 20))).await;
+
+        for _ in 0..13 {
+            world.run().await;
+        }
+
+        let cause = "given up after 12 attempts: it is unknown what the partner did: nothing is found by our reference";
+        let failed = Finish::Failed {
+            cause: cause.to_owned(),
+        };
+        assert_eq!(world.last(), failed, "{adapter:?}");
+        assert_eq!(world.partner.count(Method::POST), 1, "{adapter:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_surely_not_sent_uses_up_no_attempt_and_is_sent_later() {
+    for (adapter, ..) in found_and_booked_again() {
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", nobody.local_addr().unwrap());
+        drop(nobody);
+        let away = booking_at(Scripted::start([]).await, &address, adapter);
+        let throttled = booking_of(adapter, [Reply::RetryAfter(429, "30")]).await;
+
+        for world in [&away, &throttled] {
+            world.run().await;
+            let last = world.last();
+            assert!(
+                matches!(last, Finish::Retry { counts: false, .. }),
+                "{adapter:?}: {last:?}"
+            );
+        }
+        let dialect = dialects().into_iter().find(|dialect| dialect.adapter == adapter);
+        throttled.partner.then([Reply::Say(200, dialect.unwrap().booked)]);
+        throttled.run().await;
+
+        assert!(matches!(throttled.last(), Finish::Booked(_)), "{adapter:?}");
     }
 }
 

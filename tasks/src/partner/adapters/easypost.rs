@@ -1,7 +1,7 @@
 //! EasyPost: `/v2/shipments`, bought in the same request.
 //!
 //! No idempotency key, but our reference stands in the place of its id: a booking whose answer got lost is looked up by
-//! it, and counts as made when it has a tracking code. Options: `carrier_account`, `service`, and the parcel's measures
+//! it, and counts as made when it has a tracking code. It is not sent again, which would buy a second label. Options: `carrier_account`, `service`, and the parcel's measures
 //! (`length_in`, `width_in`, `height_in`, `weight_oz`).
 
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn read(body: &Reading) -> Result<Delivery, PartnerError> {
 
 impl Dialect for EasyPost {
     fn rebooking(&self) -> Rebooking {
-        Rebooking::ByLookup
+        Rebooking::ByLookupOnly
     }
 
     fn book(&self, booking: &BookingRequest) -> Result<Call, PartnerError> {

@@ -1,7 +1,7 @@
 //! Sendcloud: `/api/v2/parcels`, with a label asked for at once.
 //!
-//! Our id is the parcel's external reference and order number; a parcel is looked up by the reference before anything is
-//! sent again. A label may be announced later: the status says so. Option: `method`, the id of the shipping method.
+//! Our id is the parcel's external reference and order number, and no key: a parcel whose answer got lost is looked up by
+//! it, and not sent again, which would be a second one. A label may be announced later: the status says so. Option: `method`, the id of the shipping method.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ fn read(body: &Reading, at: &str) -> Result<Delivery, PartnerError> {
 
 impl Dialect for Sendcloud {
     fn rebooking(&self) -> Rebooking {
-        Rebooking::ByLookup
+        Rebooking::ByLookupOnly
     }
 
     fn book(&self, booking: &BookingRequest) -> Result<Call, PartnerError> {
