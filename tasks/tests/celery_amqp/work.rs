@@ -198,7 +198,8 @@ async fn what_another_user_has_sent_with_copies_comes_again_later_and_without_th
         assert_eq!(worker.handle(delivery).await, Verdict::Ack);
     }
 
-    for (parked, _) in shelf.parked.lock().unwrap().drain(..).collect::<Vec<_>>() {
+    let parked: Vec<_> = shelf.parked.lock().unwrap().drain(..).collect();
+    for (parked, _) in parked {
         transport.publish(parked.message, Routing::Mandatory).await.unwrap();
     }
 

@@ -1,8 +1,8 @@
 //! EasyPost: `/v2/shipments`, bought in the same request.
 //!
 //! No idempotency key, but our reference stands in the place of its id: a booking whose answer got lost is looked up by
-//! it, and counts as made when it has a tracking code. It is not sent again, which would buy a second label. Options: `carrier_account`, `service`, and the parcel's measures
-//! (`length_in`, `width_in`, `height_in`, `weight_oz`).
+//! it, and counts as made when it has a tracking code. It is not sent again, which would buy a second label. Options:
+//! `carrier_account`, `service`, and the parcel's measures (`length_in`, `width_in`, `height_in`, `weight_oz`).
 
 use std::sync::Arc;
 

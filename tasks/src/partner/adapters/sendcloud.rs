@@ -1,7 +1,8 @@
 //! Sendcloud: `/api/v2/parcels`, with a label asked for at once.
 //!
 //! Our id is the parcel's external reference and order number, and no key: a parcel whose answer got lost is looked up by
-//! it, and not sent again, which would be a second one. A label may be announced later: the status says so. Option: `method`, the id of the shipping method.
+//! it, and not sent again, which would be a second one. A label may be announced later: the status says so. Option:
+//! `method`, the id of the shipping method.
 
 use std::sync::Arc;
 
