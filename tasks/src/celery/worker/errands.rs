@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tracing::warn;
 
 use super::Clock;
 use crate::celery::canvas::{Canvas, CanvasError, Sig};
@@ -51,11 +52,16 @@ impl Outside for Errands {
     async fn update_state(&self, request: &Request, state: &str, meta: Value) -> Result<(), TaskError> {
         let result = TaskResult::new(&request.id, State::from(state), meta, (self.clock)()).of(request);
         if let Some(backend) = &self.backend {
-            let stored = backend.store(&result).await;
-            stored.map_err(|error| unsent(&error.into()))?;
+            match backend.store(&result).await {
+                // News, unless it is an end: if it cannot be stored, the work goes on.
+                Err(error) if !result.state.is_ready() => {
+                    warn!(task.id = %request.id, "it is not stored that task {} is in {state}: {error}", request.id);
+                }
+                stored => stored.map_err(|error| unsent(&error.into()))?,
+            }
         }
         if let Some(address) = ReplyAddress::of(request) {
-            // News: if nobody can be told, the work goes on.
+            // News in any case.
             let _ = self
                 .transport
                 .publish(address.message(&result), Routing::Optional)

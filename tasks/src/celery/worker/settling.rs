@@ -63,7 +63,7 @@ impl<C: Send + Sync + 'static> Worker<C> {
         let result = self
             .result(request, State::Success, value.clone())
             .with_children(children);
-        self.tell(&job.entry, request, &result).await?;
+        self.tell_surely(job, &result).await?;
         self.follow_stored(job, &result).await?;
         self.happened(TaskEvent::Succeeded {
             uuid: &request.id,
@@ -102,7 +102,7 @@ impl<C: Send + Sync + 'static> Worker<C> {
         let result = self
             .raised(request, State::Failure, exception)
             .with_children(run.scope.children());
-        self.tell(&job.entry, request, &result).await?;
+        self.tell_surely(job, &result).await?;
         self.follow_stored(job, &result).await?;
         self.follow_failure(job, exception, State::Failure).await?;
         self.happened(TaskEvent::Failed {
@@ -143,7 +143,7 @@ impl<C: Send + Sync + 'static> Worker<C> {
             self.set_aside(job.delivery, rejected).await?;
             let exception = Exception::celery("Reject", reason).with_arguments(vec![json!(reason), json!(false)]);
             let result = self.raised(request, State::Failure, &exception);
-            self.tell(&job.entry, request, &result).await?;
+            self.tell_surely(job, &result).await?;
             self.follow_stored(job, &result).await?;
             self.follow_failure(job, &exception, State::Failure).await?;
             Verdict::Reject
@@ -193,8 +193,6 @@ impl<C: Send + Sync + 'static> Worker<C> {
         };
         let arguments = requeued::Arguments::of(retry, request, job.entry.options.positional);
         let message = requeued::retried(job.delivery, request, until, arguments);
-        self.keeper.park(&message, until).await?;
-        info!(task.id = %request.id, task.name = %request.task, retries = request.retries + 1, "task {} is tried again at {until}", request.id);
         let seconds = (until - now).num_seconds();
         let cause = retry
             .exception
@@ -203,7 +201,10 @@ impl<C: Send + Sync + 'static> Worker<C> {
             .unwrap_or_else(|| Exception::celery("Retry", format!("Retry in {seconds}s")));
         let itself = json!([[request.id, null], null]);
         let result = self.raised(request, State::Retry, &cause).with_children(vec![itself]);
+        // Before it can run again: the end of that run must not be written over.
         self.tell(&job.entry, request, &result).await?;
+        self.keeper.park(&message, until).await?;
+        info!(task.id = %request.id, task.name = %request.task, retries = request.retries + 1, "task {} is tried again at {until}", request.id);
         self.happened(TaskEvent::Retried {
             uuid: &request.id,
             exception: &cause.repr(),

@@ -1,7 +1,10 @@
 //! Results: stored where Celery's clients look for them, and sent to whoever asked.
 
+use std::time::Duration;
+
 use tracing::{error, warn};
 
+use super::job::Job;
 use super::{Unstored, Worker};
 use crate::celery::protocol::Request;
 use crate::celery::registry::{Entry, Exception};
@@ -20,19 +23,46 @@ impl<C: Send + Sync + 'static> Worker<C> {
         TaskResult::raised(&request.id, state, exception, (self.clock)()).of(request)
     }
 
-    /// Stores a result and sends it to whoever asked; counts the task where that is its end.
+    /// Stores a result and sends it to whoever asked; counts the task where that is its end. What is no end is news: if it
+    /// cannot be stored, the work goes on.
     pub(super) async fn tell(&self, entry: &Entry<C>, request: &Request, result: &TaskResult) -> Result<(), Unstored> {
+        if !request.ignore_result.unwrap_or(entry.options.ignore_result) {
+            match self.store(result).await {
+                Err(Unstored(cause)) if !result.state.is_ready() => {
+                    let (id, state) = (&request.id, &result.state);
+                    warn!(task.id = %id, "it is not stored that task {id} is in {state}: {cause}");
+                }
+                stored => stored?,
+            }
+            if let Some(address) = ReplyAddress::of(request) {
+                self.reply(address, result).await;
+            }
+        }
         let task = metrics::SharedString::from_shared(std::sync::Arc::clone(&entry.name));
         let outcome = outcome(&result.state);
         metrics::counter!("tasks_total", "task" => task, "outcome" => outcome).increment(1);
-        if request.ignore_result.unwrap_or(entry.options.ignore_result) {
-            return Ok(());
-        }
-        self.store(result).await?;
-        if let Some(address) = ReplyAddress::of(request) {
-            self.reply(address, result).await;
-        }
         Ok(())
+    }
+
+    /// The same for an end. What follows it may be sent by now, and a message that came again would send it again: so a backend
+    /// that is away is waited for, and the message goes back only when the worker stops.
+    pub(super) async fn tell_surely(&self, job: &Job<'_, C>, result: &TaskResult) -> Result<(), Unstored> {
+        let (id, receipt) = (&job.request.id, job.receipt);
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let goes_back = !receipt.acknowledged() && receipt.stop().is_cancelled();
+            match self.tell(&job.entry, &job.request, result).await {
+                Err(Unstored(cause)) if !goes_back => {
+                    warn!(task.id = %id, "the end of task {id} is not stored yet: {cause}");
+                }
+                told => return told,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = receipt.stop().cancelled(), if !receipt.acknowledged() => {}
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
     }
 
     /// Stores a result in the backend, if there is one.

@@ -1,3 +1,4 @@
+mod away;
 mod matrix;
 mod semantics;
 
@@ -242,7 +243,7 @@ async fn each_end_has_its_result_and_its_place() {
         ),
         (
             order(json!("retry")),
-            vec!["park", "result RETRY"],
+            vec!["result RETRY", "park"],
             exception("RuntimeError", "builtins", "busy"),
         ),
         (
@@ -270,7 +271,6 @@ async fn what_cannot_be_stored_is_not_acknowledged_and_not_told() {
 
     for message in [
         order(json!("panic")).into_message(),
-        order(json!("retry")).into_message(),
         order(json!("jump")).into_message(),
         order(json!("unavailable")).into_message(),
         Signature::new("dance").reply_to("replies").into_message(),
@@ -281,6 +281,10 @@ async fn what_cannot_be_stored_is_not_acknowledged_and_not_told() {
     }
 
     assert!(happened(&world).is_empty());
+    let retry = order(json!("retry")).into_message();
+    assert_eq!(handle(&world, retry).await, Verdict::Requeue);
+    // True either way, and later it might come after the end of the retry.
+    assert_eq!(happened(&world), ["result RETRY"]);
 }
 
 #[tokio::test]

@@ -233,7 +233,7 @@ async fn a_message_ends_as_its_task_and_its_options_say() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_early_acknowledgement_comes_before_the_work_and_its_end_is_stored_all_the_same() {
     let world = Arc::new(World::default());
     world.keeper_away.store(true, Ordering::SeqCst);
@@ -255,7 +255,8 @@ async fn an_early_acknowledgement_comes_before_the_work_and_its_end_is_stored_al
     let (verdict, ()) = tokio::join!(worker.handle_with(delivery(t()), &receipt), healing);
 
     assert_eq!((verdict, receipt.acknowledged()), (Verdict::Ack, true));
-    assert_eq!(happened(&world), ["ack", "run", "park", "result RETRY"]);
+    let told = ["result RETRY"; 3];
+    assert_eq!(happened(&world), [&["ack", "run"], &told[..], &["park"]].concat());
 }
 
 #[tokio::test]
