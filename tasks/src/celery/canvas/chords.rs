@@ -13,7 +13,8 @@ use super::plan::With;
 use super::{Canvas, CanvasError, Sig};
 use crate::celery::protocol::Request;
 use crate::celery::results::{
-    ChordClaim, ChordCounter, ChordPart, ChordProgress, ChordRun, Exception, ResultBackend, ResultTree, TaskResult,
+    ChordClaim, ChordCounter, ChordPart, ChordProgress, ChordRun, Exception, ResultBackend, ResultError, ResultTree,
+    TaskResult,
 };
 
 /// How often it is looked whether another worker has published a body, and for how long.
@@ -103,7 +104,10 @@ impl Canvas {
                     return Ok(());
                 }
                 match self.start_body(&body, values, group_id, lineage.clone()).await {
-                    Ok(()) => return Ok(counter.finish(claim).await?),
+                    Ok(()) => {
+                        left(group_id, counter.finish(claim).await);
+                        return Ok(());
+                    }
                     Err(error) if error.is_passing() => return Err(error),
                     Err(error) => uncalled(&error),
                 }
@@ -111,7 +115,8 @@ impl Canvas {
             Err(failed) => failed,
         };
         self.fail_chord(&body, &failed, group_id, lineage).await?;
-        Ok(counter.abandon(group_id).await?)
+        left(group_id, counter.abandon(group_id).await);
+        Ok(())
     }
 
     async fn load_group(&self, group_id: &str) -> Result<Option<ResultTree>, CanvasError> {
@@ -160,6 +165,13 @@ impl Canvas {
             .flatten()
             .map(|result| (result.task_id.clone(), result))
             .collect())
+    }
+}
+
+/// The body is sent, or failed, and is not to be so a second time: what is left of its parts expires.
+fn left(group_id: &str, cleaned: Result<(), ResultError>) {
+    if let Err(error) = cleaned {
+        warn!(group.id = %group_id, "the parts of chord {group_id} are not cleaned up: {error}");
     }
 }
 

@@ -1,4 +1,5 @@
 mod builtin;
+mod chords;
 mod following;
 mod likeness;
 mod world;

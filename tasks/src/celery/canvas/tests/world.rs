@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) queues: Mutex<Vec<String>>,
     pub(super) broker_away: AtomicBool,
     pub(super) polls: bool,
+    /// What the backend answers instead, by the name of what it is asked.
+    pub(super) faults: Mutex<BTreeMap<&'static str, ResultError>>,
 }
 
 impl World {
@@ -32,6 +34,17 @@ impl World {
 
     pub(super) fn happened(&self) -> Vec<String> {
         std::mem::take(&mut *self.happened.lock().unwrap())
+    }
+
+    pub(super) fn fault(&self, asked: &'static str, answer: ResultError) {
+        self.faults.lock().unwrap().insert(asked, answer);
+    }
+
+    fn asked(&self, what: &str) -> Result<(), ResultError> {
+        match self.faults.lock().unwrap().get(what) {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(()),
+        }
     }
 
     /// What was sent since the last time: task, id, arguments.
@@ -110,6 +123,7 @@ impl ResultBackend for World {
     }
 
     async fn load(&self, task_ids: &[String]) -> Result<Vec<Option<TaskResult>>, ResultError> {
+        self.asked("load")?;
         let results = self.results.lock().unwrap();
         Ok(task_ids.iter().map(|id| results.get(id).cloned()).collect())
     }
@@ -119,6 +133,7 @@ impl ResultBackend for World {
     }
 
     async fn load_group(&self, _group_id: &str) -> Result<Option<ResultTree>, ResultError> {
+        self.asked("load_group")?;
         Ok(None)
     }
 
@@ -149,10 +164,11 @@ impl ChordCounter for World {
             .collect();
         these.sort_by_key(|part| part.group_index);
         let size = self.sizes.lock().unwrap().get(&part.group_id).copied();
-        Ok(match size == Some(these.len()) {
-            true => ChordProgress::Complete(ChordClaim::new(&part.group_id, "token"), these),
-            false => ChordProgress::Waiting,
-        })
+        if size != Some(these.len()) {
+            return Ok(ChordProgress::Waiting);
+        }
+        self.asked("parts")?;
+        Ok(ChordProgress::Complete(ChordClaim::new(&part.group_id, "token"), these))
     }
 
     async fn keep(&self, _claim: &ChordClaim) -> Result<bool, ResultError> {
@@ -161,12 +177,12 @@ impl ChordCounter for World {
 
     async fn finish(&self, claim: &ChordClaim) -> Result<(), ResultError> {
         self.note(format!("finish {}", claim.group_id));
-        Ok(())
+        self.asked("finish")
     }
 
     async fn abandon(&self, group_id: &str) -> Result<(), ResultError> {
         self.note(format!("abandon {group_id}"));
-        Ok(())
+        self.asked("abandon")
     }
 }
 
