@@ -46,6 +46,11 @@ def fail(*args):
     raise ValueError("boom")
 
 
+@app.task(name="math.nan")
+def nan():
+    return float("nan")
+
+
 def at(queue):
     """Signatures for one of both sides."""
     return lambda name, *args, **options: signature(f"math.{name}", args=args, queue=queue, app=app, **options)
@@ -73,6 +78,7 @@ def canvases():
         "chain that breaks at theirs": chain(p("fail"), r("add", 1)),
         "chord that breaks at ours": chord([r("fail"), p("add", 1)], p("sum")),
         "chord that breaks at theirs": chord([p("fail"), r("add", 1)], r("sum")),
+        "chord of what JSON has not": chord([p("nan"), r("add", 1, countdown=3)], r("echo")),
         "error callback": r("fail", link_error=[p("echo", task_id=f"told-{given.ours}")]),
     }
 

@@ -67,17 +67,37 @@ impl Canvas {
             let (Some(counter), false) = (counter, body.is_null()) else {
                 return Ok(());
             };
-            for _ in 0..LOOKS {
-                match counter.part(&part).await? {
-                    ChordProgress::Waiting | ChordProgress::Done => return Ok(()),
-                    ChordProgress::Claimed => tokio::time::sleep(LOOK_EVERY).await,
-                    ChordProgress::Complete(claim, parts) => {
-                        return self.complete(counter, &claim, parts, &body, lineage).await;
-                    }
+            let failed = match self.count(counter, &part, &body, &lineage).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(failed)) => failed,
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => unread(&error),
+            };
+            self.fail_chord(&Sig::read(&body)?, &failed, &part.group_id, lineage)
+                .await?;
+            left(&part.group_id, counter.abandon(&part.group_id).await);
+            Ok(())
+        })
+    }
+
+    /// Starts the body if the part was the last one.
+    async fn count(
+        &self,
+        counter: &dyn ChordCounter,
+        part: &ChordPart,
+        body: &Value,
+        lineage: &Lineage,
+    ) -> Result<Result<(), Unjoined>, CanvasError> {
+        for _ in 0..LOOKS {
+            match counter.part(part).await? {
+                ChordProgress::Waiting | ChordProgress::Done => return Ok(Ok(())),
+                ChordProgress::Claimed => tokio::time::sleep(LOOK_EVERY).await,
+                ChordProgress::Complete(claim, parts) => {
+                    return self.complete(counter, &claim, parts, body, lineage).await;
                 }
             }
-            Err(CanvasError::Claimed(part.group_id))
-        })
+        }
+        Err(CanvasError::Claimed(part.group_id.clone()))
     }
 
     async fn complete(
@@ -86,8 +106,8 @@ impl Canvas {
         claim: &ChordClaim,
         parts: Vec<ChordPart>,
         body: &Value,
-        lineage: Lineage,
-    ) -> Result<(), CanvasError> {
+        lineage: &Lineage,
+    ) -> Result<Result<(), Unjoined>, CanvasError> {
         let group_id = &claim.group_id;
         let joined = match self.load_group(group_id).await? {
             Some(shape) => self.join_when_there(&shape).await?.map_err(|failed| Unjoined {
@@ -96,27 +116,23 @@ impl Canvas {
             }),
             None => values(parts),
         };
-        let body = Sig::read(body)?;
-        let failed = match joined {
-            Ok(values) => {
-                if !counter.keep(claim).await? {
-                    warn!(group.id = %group_id, "the body of chord {group_id} is published by another worker");
-                    return Ok(());
-                }
-                match self.start_body(&body, values, group_id, lineage.clone()).await {
-                    Ok(()) => {
-                        left(group_id, counter.finish(claim).await);
-                        return Ok(());
-                    }
-                    Err(error) if error.is_passing() => return Err(error),
-                    Err(error) => uncalled(&error),
-                }
-            }
-            Err(failed) => failed,
+        let values = match joined {
+            Ok(values) => values,
+            Err(failed) => return Ok(Err(failed)),
         };
-        self.fail_chord(&body, &failed, group_id, lineage).await?;
-        left(group_id, counter.abandon(group_id).await);
-        Ok(())
+        if !counter.keep(claim).await? {
+            warn!(group.id = %group_id, "the body of chord {group_id} is published by another worker");
+            return Ok(Ok(()));
+        }
+        match self
+            .start_body(&Sig::read(body)?, values, group_id, lineage.clone())
+            .await
+        {
+            Ok(()) => left(group_id, counter.finish(claim).await),
+            Err(error) if error.is_passing() => return Err(error),
+            Err(error) => return Ok(Err(uncalled(&error))),
+        }
+        Ok(Ok(()))
     }
 
     async fn load_group(&self, group_id: &str) -> Result<Option<ResultTree>, CanvasError> {
@@ -172,6 +188,16 @@ impl Canvas {
 fn left(group_id: &str, cleaned: Result<(), ResultError>) {
     if let Err(error) = cleaned {
         warn!(group.id = %group_id, "the parts of chord {group_id} are not cleaned up: {error}");
+    }
+}
+
+/// Parts that cannot be read: they will not be the next time either.
+pub(super) fn unread(error: &CanvasError) -> Unjoined {
+    let cause = error.exception();
+    Unjoined {
+        text: format!("Join error: {}", cause.repr()),
+        cause: Box::new(cause),
+        part: None,
     }
 }
 

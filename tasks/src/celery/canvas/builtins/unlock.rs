@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{argument, failed, signature, unsent};
-use crate::celery::canvas::chords::{Unjoined, is_through, join, uncalled};
+use crate::celery::canvas::chords::{Unjoined, is_through, join, uncalled, unread};
 use crate::celery::canvas::message::Lineage;
 use crate::celery::canvas::{Canvas, Sig};
 use crate::celery::registry::{Again, Call, Retry, TaskError, Tries};
@@ -31,7 +31,11 @@ pub(super) async fn unlock<C>(canvas: &Canvas, call: &Call<C>) -> Result<Value, 
     let members = members.collect::<Option<Vec<_>>>();
     let members = members.ok_or_else(|| failed("TypeError", "unlock_chord() is given results as tuples"))?;
     let shape = ResultTree::group(group_id, members);
-    let found = canvas.look_up(&shape).await.map_err(unsent)?;
+    let found = match canvas.look_up(&shape).await {
+        Ok(found) => found,
+        Err(error) if error.is_passing() => return Err(unsent(error)),
+        Err(error) => return go_on(canvas, call, &body, group_id, Err(unread(&error))).await,
+    };
     if is_through(&shape, &found) {
         return go_on(canvas, call, &body, group_id, join(&shape, &found)).await;
     }

@@ -140,6 +140,30 @@ async fn a_chord_is_looked_after_until_its_header_is_through() {
 }
 
 #[tokio::test]
+async fn a_header_that_cannot_be_read_fails_its_body_where_it_is_looked_for() {
+    let world = Arc::new(World {
+        polls: true,
+        ..World::default()
+    });
+    let nan = "a value that cannot be read: expected JSON, found NaN";
+    world.fault("load", ResultError::Refused(nan.to_owned()));
+    let kwargs = json!({"result": [[["1", null], null]]});
+
+    run(
+        &world,
+        "celery.chord_unlock",
+        json!(["g", task("body").with_id("b").write()]),
+        kwargs,
+    )
+    .await;
+
+    let error = world.results.lock().unwrap()["b"].exception().unwrap();
+    assert_eq!(error.exc_type, "ChordError");
+    let text = error.exc_message[0].as_str().unwrap();
+    assert!(text.starts_with("Join error: "), "{text}");
+}
+
+#[tokio::test]
 async fn a_chord_that_is_not_looked_after_any_more_fails_its_body() {
     let world = Arc::new(World {
         polls: true,

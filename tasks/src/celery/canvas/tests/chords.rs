@@ -1,8 +1,12 @@
-//! Chords whose backend is away at the wrong moment.
+//! Chords whose backend is away at the wrong moment, or whose parts cannot be read.
 
 use super::world::{World, canvas, ended};
 use super::*;
 use crate::celery::results::State;
+
+fn refused() -> ResultError {
+    ResultError::Refused("a chord's part that cannot be read: expected JSON, found NaN".to_owned())
+}
 
 fn away() -> ResultError {
     ResultError::Away("no answer".to_owned())
@@ -35,4 +39,48 @@ async fn a_body_is_sent_once_although_its_parts_are_not_cleaned_up() {
 
     assert!(counted.is_ok(), "the part would come again: {counted:?}");
     assert_eq!(world.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_is_failed_once_although_its_parts_are_not_cleaned_up() {
+    let world = Arc::new(World::default());
+    let header = header(&world).await;
+    world.fault("load_group", refused());
+    world.fault("abandon", away());
+
+    let counted = end(&world, &header).await;
+
+    assert!(counted.is_ok(), "the part would come again: {counted:?}");
+    assert_eq!(world.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_be_read_fails_its_body_as_in_python() {
+    for asked in ["parts", "load_group"] {
+        let world = Arc::new(World::default());
+        let header = header(&world).await;
+        world.fault(asked, refused());
+
+        end(&world, &header).await.unwrap();
+
+        let gid = header[0].group.clone().unwrap();
+        let abandoned = format!("abandon {gid}");
+        assert_eq!(world.happened(), ["send err", "store b FAILURE", abandoned.as_str()]);
+        let error = world.results.lock().unwrap()["b"].exception().unwrap();
+        assert_eq!(error.exc_type, "ChordError");
+        let text = error.exc_message[0].as_str().unwrap();
+        assert!(text.starts_with("Join error: BackendStoreError("), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_be_asked_for_now_is_asked_for_again() {
+    let world = Arc::new(World::default());
+    let header = header(&world).await;
+    world.fault("parts", away());
+
+    let counted = end(&world, &header).await;
+
+    assert!(counted.unwrap_err().is_passing());
+    assert!(world.happened().is_empty());
 }
