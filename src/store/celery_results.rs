@@ -15,7 +15,7 @@ use sqlx::query::Query;
 use sqlx::{PgPool, Postgres};
 use tokio::sync::OnceCell;
 use url::Url;
-use waybill_tasks::celery::results::{ResultBackend, ResultError, ResultTree, State, TaskResult, pickle};
+use waybill_tasks::celery::results::{ResultBackend, ResultError, ResultTree, State, TaskResult, pickle, read_json};
 
 /// `result_expires` of Celery: a day.
 const EXPIRES: TimeDelta = TimeDelta::days(1);
@@ -243,7 +243,11 @@ struct Row {
 
 fn read(row: Row) -> Result<TaskResult, ResultError> {
     let state = State::from(row.status.as_deref().unwrap_or("PENDING"));
-    let result = row.result.map_or(Ok(Value::Null), |bytes| decoded(&bytes))?;
+    let result = match row.result.map_or(Ok(Value::Null), |bytes| decoded(&bytes)) {
+        // What a task says on its way is news: whoever waits for its end goes on waiting.
+        Err(_) if !state.is_ready() => Value::Null,
+        result => result?,
+    };
     let children = row.children.and_then(|bytes| decoded(&bytes).ok());
     let now: DateTime<Utc> = row.date_done.unwrap_or_default().and_utc();
     let mut read = TaskResult::new(row.task_id, state, result, now);
@@ -255,11 +259,11 @@ fn read(row: Row) -> Result<TaskResult, ResultError> {
 
 /// JSON, or the pickle that Celery before 5.7 wrote.
 fn decoded(bytes: &[u8]) -> Result<Value, ResultError> {
-    let read = match bytes.first() {
-        Some(0x80) => pickle::from_bytes(bytes).map_err(|error| error.to_string()),
-        _ => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
-    };
-    read.map_err(|error| ResultError::Refused(format!("a value that cannot be read: {error}")))
+    match bytes.first() {
+        Some(0x80) => pickle::from_bytes(bytes)
+            .map_err(|error| ResultError::Refused(format!("a value that cannot be read: {error}"))),
+        _ => read_json("a value", bytes),
+    }
 }
 
 /// A value that does not fit will not fit the next time; everything else may come right.

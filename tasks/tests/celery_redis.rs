@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
 use chrono::Utc;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -195,6 +199,103 @@ async fn parts_without_a_size_wait_for_it_and_an_abandoned_chord_stays_so() {
 
     backend.abandon(&group).await.unwrap();
     assert_eq!(backend.part(&part(&group, 1)).await.unwrap(), ChordProgress::Waiting);
+}
+
+#[tokio::test]
+async fn what_another_worker_wrote_and_we_would_change_is_refused() {
+    let backend = backend();
+    for (value, why) in [
+        ("NaN", "NaN"),
+        ("-Infinity", "-Infinity"),
+        (r#""\ud800""#, "unexpected end of hex escape"),
+        ("1180591620717411303424", "a longer one"),
+    ] {
+        let (task, group) = (id(), id());
+        let meta = format!(r#"{{"status": "SUCCESS", "result": [{value}], "task_id": "{task}"}}"#);
+        let _: () = ask("SET", &[&format!("celery-task-meta-{task}"), &meta]).await;
+        let member = format!(r#"[1, "{task}", "SUCCESS", {value}]"#);
+        let _: () = ask("ZADD", &[&format!("celery-taskset-meta-{group}.j"), "0", &member]).await;
+        backend.begin(&start(&group, 2, ChordRun::New)).await.unwrap();
+
+        let loaded = backend.load(&[task]).await.map(drop);
+        let counted = backend.part(&part(&group, 1)).await.map(drop);
+
+        for read in [loaded, counted] {
+            let Err(ResultError::Refused(told)) = read else {
+                panic!("{value}: {read:?}")
+            };
+            assert!(told.contains("that cannot be read: ") && told.contains(why), "{told}");
+        }
+    }
+}
+
+/// A server of its own, which ends with the test.
+struct OwnRedis {
+    process: Child,
+    url: String,
+    folder: tempfile::TempDir,
+}
+
+impl OwnRedis {
+    async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let process = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--save", "3600 1", "--port", &port.to_string()])
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self {
+            process,
+            url: format!("redis://127.0.0.1:{port}/0"),
+            folder,
+        }
+    }
+
+    async fn ask(&self, command: &[&str]) -> String {
+        let client = redis::Client::open(self.url.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let asked = redis::cmd(command[0]).arg(&command[1..]).to_owned();
+        asked.query_async(&mut connection).await.unwrap()
+    }
+}
+
+impl Drop for OwnRedis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_for_now_is_away() {
+    let server = OwnRedis::start().await;
+    let backend = RedisBackend::new(&SecretString::from(server.url.clone())).unwrap();
+    let stored = async |code: &str| match backend.store(&result("1", State::Success, json!(1))).await {
+        Err(ResultError::Away(why)) => assert!(why.contains(code), "{why}"),
+        other => panic!("{code}: {other:?}"),
+    };
+
+    server.ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    stored("NOREPLICAS").await;
+    server.ask(&["CONFIG", "SET", "min-replicas-to-write", "0"]).await;
+
+    // No file can be put where a folder is: a disk that takes nothing.
+    std::fs::create_dir(server.folder.path().join("dump.rdb")).unwrap();
+    server.ask(&["BGSAVE"]).await;
+    while !server
+        .ask(&["INFO", "persistence"])
+        .await
+        .contains("rdb_last_bgsave_status:err")
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stored("MISCONF").await;
 }
 
 #[tokio::test]

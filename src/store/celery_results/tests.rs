@@ -173,6 +173,24 @@ async fn what_does_not_fit_is_refused_and_who_does_not_answer_is_away() {
 }
 
 #[tokio::test]
+async fn an_end_that_cannot_be_read_is_refused_and_news_on_the_way_to_it_is_not() {
+    let (results, pool) = results("").await;
+    results.store(&success("1", json!(1))).await.unwrap();
+    // A datetime, as Celery before 5.7 pickled it.
+    let datetime = r"'\x8004952a000000000000008c086461746574696d65948c086461746574696d65949394430a07ea0b1600000000000094859452942e'";
+    for value in ["'[NaN]'", "'1180591620717411303424'", datetime] {
+        let set = |state: &str| format!("UPDATE celery_taskmeta SET status = '{state}', result = {value}");
+        pool.execute(sqlx::AssertSqlSafe(set("SUCCESS"))).await.unwrap();
+        let read = results.load(&["1".to_owned()]).await;
+        assert!(matches!(read, Err(ResultError::Refused(_))), "{value}: {read:?}");
+
+        pool.execute(sqlx::AssertSqlSafe(set("PROGRESS"))).await.unwrap();
+        let read = one(&results, "1").await.unwrap();
+        assert_eq!((read.state, read.result), (State::from("PROGRESS"), Value::Null));
+    }
+}
+
+#[tokio::test]
 async fn a_url_says_how_values_are_written_and_hides_its_password() {
     let open = |url: &str| CeleryResults::open(&SecretString::from(url));
 

@@ -26,6 +26,7 @@ pub use repr::python_repr;
 pub use signature::Signature;
 pub use typed::{Typed, Unsupported, plain};
 
+pub(super) use json::parse as parse_json;
 pub(super) use repr::tuple_repr;
 pub(super) use signature::isoformat;
 

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::{Value, json};
 
-use super::protocol::{Request, isoformat};
+use super::protocol::{Request, isoformat, parse_json};
 
 pub use exception::Exception;
 pub use state::State;
@@ -140,6 +140,12 @@ pub enum ResultError {
     /// It answers, and refuses: trying again will not help.
     #[error("the result backend refuses: {0}")]
     Refused(String),
+}
+
+/// Reads what another worker wrote, as strictly as a message: what JSON has not, and integers that would lose digits, are refused
+/// in the name of `what`.
+pub fn read_json(what: &str, bytes: &[u8]) -> Result<Value, ResultError> {
+    parse_json(bytes).map_err(|error| ResultError::Refused(format!("{what} that cannot be read: {}", error.detail)))
 }
 
 /// Keeps results where Celery's clients look for them.

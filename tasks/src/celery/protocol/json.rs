@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use super::malformed::Malformed;
 
 /// Reads one JSON document. Nesting is bounded by `serde_json` itself (128), so that no input exhausts the stack.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, Malformed> {
+pub(in crate::celery) fn parse(bytes: &[u8]) -> Result<Value, Malformed> {
     if bytes.is_empty() {
         return Err(Malformed::wrong("body-empty", "body", "JSON", "nothing"));
     }

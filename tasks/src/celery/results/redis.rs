@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use url::Url;
 
-use super::{ChordCounter, ResultBackend, ResultError, ResultTree, TaskResult};
+use super::{ChordCounter, ResultBackend, ResultError, ResultTree, TaskResult, read_json};
 use crate::celery::tls::{Tls, TlsError, without_parameters};
 
 /// `result_expires` of Celery: a day.
@@ -159,8 +159,7 @@ impl ResultBackend for RedisBackend {
         let Some(found) = found else {
             return Ok(None);
         };
-        let meta: Value = serde_json::from_slice(&found).map_err(|error| unreadable("a group", &error))?;
-        Ok(ResultTree::from_value(&meta["result"]))
+        Ok(ResultTree::from_value(&read_json("a group", &found)?["result"]))
     }
 
     fn chords(&self) -> Option<&dyn ChordCounter> {
@@ -177,13 +176,8 @@ fn shape(group: &ResultTree) -> String {
 }
 
 fn read(meta: &[u8]) -> Result<TaskResult, ResultError> {
-    let meta: Value = serde_json::from_slice(meta).map_err(|error| unreadable("a result", &error))?;
+    let meta = read_json("a result", meta)?;
     TaskResult::from_meta(&meta).ok_or_else(|| ResultError::Refused("a result without status and task id".to_owned()))
-}
-
-/// What another worker wrote, with literals or in a serializer that we do not read.
-fn unreadable(what: &str, error: &serde_json::Error) -> ResultError {
-    ResultError::Refused(format!("{what} that is no JSON: {error}"))
 }
 
 /// An answer with an error in it will be the same next time, unless the server says that it is not ready.
@@ -197,6 +191,8 @@ fn why(error: &RedisError) -> ResultError {
         "BUSY",
         "OOM",
         "CLUSTERDOWN",
+        "MISCONF",
+        "NOREPLICAS",
     ]
     .contains(&code);
     if code.is_empty() || passing {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{RedisBackend, scripts, shape, unreadable};
+use super::{RedisBackend, scripts, shape};
 use crate::celery::results::{
-    ChordClaim, ChordCounter, ChordPart, ChordProgress, ChordRun, ChordStart, ResultError, State,
+    ChordClaim, ChordCounter, ChordPart, ChordProgress, ChordRun, ChordStart, ResultError, State, read_json,
 };
 
 /// How long a worker that has died keeps others from publishing the body.
@@ -92,7 +92,7 @@ impl RedisBackend {
 
 /// `[1, task id, state, result]`, written by us or by Python.
 fn read(group_id: &str, member: &[u8]) -> Result<ChordPart, ResultError> {
-    let value: Value = serde_json::from_slice(member).map_err(|error| unreadable("a chord's part", &error))?;
+    let value = read_json("a chord's part", member)?;
     let part = || {
         let [_, task_id, state, result] = value.as_array()?.as_slice() else {
             return None;
