@@ -140,6 +140,24 @@ on_both! {
         fixture.assert_sound().await;
     }
 
+    async fn a_payment_and_its_refund_told_to_two_processes_at_once_leave_nothing_to_deliver(fixture: Fixture) {
+        let other = fixture.another().await;
+        let told = (0..100).map(|n| {
+            let (ordering, engine, other) = (format!("o{n}"), fixture.engine.clone(), other.clone());
+            let payment = paid(&ordering);
+            let paying = tokio::spawn(async move { engine.paid(payment).await.unwrap() });
+            let refunding = tokio::spawn(async move { other.refunded(refunded(&ordering, 4599)).await.unwrap() });
+            futures_util::future::try_join(paying, refunding)
+        });
+
+        futures_util::future::try_join_all(told.collect::<Vec<_>>()).await.unwrap();
+
+        assert_eq!(fixture.count("SELECT COUNT(*) AS count FROM delivery_orders WHERE live").await, 0);
+        let known = "SELECT COUNT(*) AS count FROM payments WHERE state IN ('prevented', 'refunded') AND refunded_units = 4599";
+        assert_eq!(fixture.count(known).await, 100);
+        fixture.assert_sound().await;
+    }
+
     async fn a_number_that_another_live_order_has_is_refused(fixture: Fixture) {
         fixture.order_in("o1", "PICKED_UP").await;
         let id = fixture.order("o2").await;

@@ -25,6 +25,7 @@ impl Unit {
         let Self {
             now,
             orders,
+            payments,
             effects,
             callbacks,
             tokens,
@@ -42,7 +43,7 @@ impl Unit {
             " ON CONFLICT (ordering_id) DO UPDATE SET customer_id = COALESCE(orderings.customer_id, excluded.customer_id)",
         )
         .await?;
-        flush_payments(tx, std::mem::take(&mut writes.payments), now).await?;
+        flush_payments(tx, std::mem::take(&mut writes.payments), payments, now).await?;
         flush_orders(tx, orders, now).await?;
         flush_log(tx, std::mem::take(&mut writes.log)).await?;
         flush_told(tx, std::mem::take(&mut writes.told), now).await?;
@@ -292,7 +293,34 @@ async fn flush_inbox(tx: &mut Tx, mut rows: Vec<InboxRow>, now: DateTime<Utc>) -
     Ok(())
 }
 
-async fn flush_payments(tx: &mut Tx, rows: Vec<Payment>, now: DateTime<Utc>) -> Result<(), DbError> {
+async fn flush_payments(
+    tx: &mut Tx,
+    rows: Vec<Payment>,
+    read: &HashMap<String, Payment>,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let (known, new): (Vec<_>, Vec<_>) = rows.into_iter().partition(|it| read.contains_key(&it.payment_id));
+    let known = known
+        .into_iter()
+        .map(|it| {
+            vec![
+                it.payment_id.into(),
+                it.state.as_str().into(),
+                it.minor_units.into(),
+                it.currency.into(),
+                it.refunded_units.into(),
+            ]
+        })
+        .collect();
+    sql::with_values(
+        tx,
+        "UPDATE payments SET state = v.column2, minor_units = v.column3, currency = v.column4, refunded_units = v.column5 FROM",
+        known,
+        "AS v WHERE payments.payment_id = v.column1",
+    )
+    .await?;
+
+    // What was not there to be locked may be there now, from another process: then this is refused, and decided again with it in sight.
     let columns = [
         "payment_id",
         "ordering_id",
@@ -303,7 +331,7 @@ async fn flush_payments(tx: &mut Tx, rows: Vec<Payment>, now: DateTime<Utc>) -> 
         "refunded_units",
         "created_at",
     ];
-    let rows = rows
+    let new = new
         .into_iter()
         .map(|it| {
             vec![
@@ -318,9 +346,7 @@ async fn flush_payments(tx: &mut Tx, rows: Vec<Payment>, now: DateTime<Utc>) -> 
             ]
         })
         .collect();
-    let known = " ON CONFLICT (payment_id) DO UPDATE SET state = excluded.state, minor_units = excluded.minor_units,
-         refunded_units = excluded.refunded_units";
-    sql::insert(tx, "payments", &columns, rows, known).await?;
+    sql::insert(tx, "payments", &columns, new, "").await?;
     Ok(())
 }
 
