@@ -88,6 +88,22 @@ on_both! {
         assert!(matches!(fixture.engine.begin(cancel).await.unwrap(), Begin::Run(_)));
     }
 
+    async fn a_cancellation_knows_that_a_worker_died_while_it_booked(fixture: Fixture) {
+        let [killed, never_begun] = [fixture.order("o1").await, fixture.order("o2").await];
+        fixture.engine.begin(effect_id(killed, 1, "book_delivery_partner")).await.unwrap();
+        let later = fixture.later(TimeDelta::seconds(61)).await;
+
+        let mut unknown = Vec::new();
+        for id in [killed, never_begun] {
+            fixture.report(id, "CANCELLED", json!({ "cancel_reason": "CUSTOMER_REQUEST" })).await;
+            let begun = later.begin(effect_id(id, 2, "cancel_delivery_partner")).await.unwrap();
+            let Begin::Run(work) = begun else { panic!("the lease of the dead worker has ended: {begun:?}") };
+            unknown.push(work.booking_unknown);
+        }
+
+        assert_eq!(unknown, [true, false]);
+    }
+
     async fn a_booking_that_comes_after_the_cancellation_is_cancelled_again(fixture: Fixture) {
         let id = fixture.order("o1").await;
         let book = effect_id(id, 1, "book_delivery_partner");

@@ -86,9 +86,10 @@ impl Store {
         row.map(|row| Ok(OrderId(row.uuid("order_id")?))).transpose()
     }
 
-    /// Whether an effect of that name was tried for an order and nobody knows what it did: an attempt got no clear answer.
+    /// Whether an effect of that name was tried for an order and nobody knows what it did: an attempt got no clear answer, or none
+    /// at all. For who holds the order's lease: what still runs then was left by a worker that died.
     pub async fn is_outcome_unknown(&self, id: OrderId, effect: &str) -> Result<bool, DbError> {
-        let sql = "SELECT 1 FROM effects WHERE order_id = $1 AND name = $2 AND (state = 'failed' OR attempts > 0)";
+        let sql = "SELECT 1 FROM effects WHERE order_id = $1 AND name = $2 AND (state IN ('failed', 'running') OR attempts > 0)";
         Ok(self.db.row(sql, vec![id.0.into(), effect.into()]).await?.is_some())
     }
 
