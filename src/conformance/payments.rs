@@ -65,6 +65,38 @@ on_both! {
         fixture.assert_sound().await;
     }
 
+    async fn refunds_in_part_before_their_payment_prevent_no_order_and_reach_an_operator(fixture: Fixture) {
+        let in_part = [refunded("o1", 100), refunded("o1", 200)];
+        let in_full = [refunded("o2", 4000), refunded("o2", 599)];
+        for refund in in_part.into_iter().chain(in_full) {
+            assert_eq!(fixture.engine.refunded(refund).await.unwrap(), Followed::Recorded);
+        }
+
+        let id = fixture.order("o1").await;
+        assert_eq!(fixture.engine.paid(paid("o2")).await.unwrap(), Followed::Duplicate);
+
+        assert_eq!(fixture.state(id).await, "CREATED");
+        let cases = "SELECT COUNT(*) AS count FROM operator_cases WHERE kind = 'partial-refund' AND order_id IS NOT NULL";
+        assert_eq!(fixture.count(cases).await, 1);
+        assert_eq!(fixture.count("SELECT COUNT(*) AS count FROM delivery_orders").await, 1);
+        // The rest completes it.
+        assert_eq!(fixture.engine.refunded(refunded("o1", 4299)).await.unwrap(), Followed::Cancelled(id));
+        fixture.assert_sound().await;
+    }
+
+    async fn a_refund_in_another_currency_before_its_payment_prevents_no_order(fixture: Fixture) {
+        let mut foreign = refunded("o1", 4599);
+        foreign.amount.currency = "JPY".to_owned();
+
+        assert_eq!(fixture.engine.refunded(foreign).await.unwrap(), Followed::Recorded);
+        let id = fixture.order("o1").await;
+
+        assert_eq!(fixture.state(id).await, "CREATED");
+        let paid = fixture.engine.store().amount_paid("pay-o1").await.unwrap().unwrap();
+        assert_eq!((paid.minor_units, paid.currency.as_str()), (4599, "EUR"));
+        fixture.assert_sound().await;
+    }
+
     async fn a_refund_after_pick_up_or_in_part_moves_nothing_and_reaches_an_operator(fixture: Fixture) {
         let picked_up = fixture.order_in("o1", "PICKED_UP").await;
         let created = fixture.order("o2").await;

@@ -106,7 +106,8 @@ impl Engine {
             .await?)
     }
 
-    /// A payment was given back: cancels the delivery order if nobody has picked it up, prevents it if it is not there yet.
+    /// A payment was given back. All of it cancels the delivery order if nobody has picked it up, and prevents it if it is not
+    /// there yet; a part is an operator's.
     pub async fn refunded(&self, refunded: Refunded) -> Result<Followed, EngineError> {
         let mut live = self.core.store.live_order(&refunded.ordering_id).await?;
         loop {
@@ -172,15 +173,20 @@ impl Command for TakePayment {
         let record = |unit: &mut Unit, order, outcome: &str| {
             unit.writes.inbox.push(told(&paid.key, content.clone(), order, outcome))
         };
-        if let Some(known) = unit.payments.get(&paid.payment_id) {
-            let outcome = if known.state == PaymentState::Prevented {
-                "prevented"
-            } else {
-                "duplicate"
-            };
-            record(unit, None, outcome);
-            return Followed::Duplicate;
-        }
+        let refunded = match unit.payments.get(&paid.payment_id) {
+            None => None,
+            Some(known) if known.state != PaymentState::Prevented => {
+                record(unit, None, "duplicate");
+                return Followed::Duplicate;
+            }
+            Some(known)
+                if known.currency == paid.amount.currency && known.refunded_units >= paid.amount.minor_units =>
+            {
+                record(unit, None, "prevented");
+                return Followed::Duplicate;
+            }
+            Some(known) => Some(known.clone()),
+        };
         let ordering = unit.orderings.get(&paid.ordering_id).cloned().unwrap_or_default();
         let state = match (&paid.addresses, ordering.live_order_id) {
             (None, _) => PaymentState::Seen,
@@ -197,7 +203,10 @@ impl Command for TakePayment {
             state,
             minor_units: paid.amount.minor_units,
             currency: paid.amount.currency.clone(),
-            refunded_units: 0,
+            refunded_units: refunded
+                .as_ref()
+                .filter(|refunded| refunded.currency == paid.amount.currency)
+                .map_or(0, |refunded| refunded.refunded_units),
         });
         match (&paid.addresses, ordering.live_order_id) {
             (None, _) => {
@@ -226,6 +235,9 @@ impl Command for TakePayment {
                 };
                 let taken = Some(self.record(addresses, ordering.attempts + 1));
                 let birth = self.core.give_birth(unit, &MACHINE.into(), self.id, event, taken);
+                if let (Some(_), Some(refunded)) = (&birth, refunded) {
+                    self.refunded_before(refunded).tell_operator(unit, self.id, false, None);
+                }
                 record(unit, birth.map(|birth| (self.id, birth.revision.0)), "created");
                 Followed::Created(self.id)
             }
@@ -234,6 +246,25 @@ impl Command for TakePayment {
 }
 
 impl TakePayment {
+    /// What was given back before the payment was told, as if it were told now. Of several refunds it is the sum, by the key of the first.
+    fn refunded_before(&self, refunded: Payment) -> TakeRefund {
+        TakeRefund {
+            core: self.core.clone(),
+            refunded: Refunded {
+                key: refunded.event_key,
+                occurred_at: self.paid.occurred_at,
+                payment_id: refunded.payment_id,
+                ordering_id: refunded.ordering_id,
+                amount: Amount {
+                    minor_units: refunded.refunded_units,
+                    currency: refunded.currency,
+                },
+                data: Json::Null,
+            },
+            live: Some(self.id),
+        }
+    }
+
     fn record(&self, addresses: &Addresses, attempt: i64) -> Record {
         let row = self.id.to_string();
         let seal = |column, value| {
@@ -327,7 +358,7 @@ impl TakeRefund {
     fn follow(&self, unit: &mut Unit) -> (Followed, Option<(OrderId, i64)>, &'static str) {
         let refunded = &self.refunded;
         let Some(payment) = unit.payments.get(&refunded.payment_id).cloned() else {
-            // The refund came before its payment: what is left here keeps that payment from making an order.
+            // The refund came before its payment: what is left here keeps that payment from making an order, if this is all of it.
             unit.writes
                 .orderings
                 .entry(refunded.ordering_id.clone())
@@ -344,7 +375,9 @@ impl TakeRefund {
             return (Followed::Recorded, None, "prevented");
         };
         let refunded_units = payment.refunded_units.saturating_add(refunded.amount.minor_units);
-        let full = refunded.amount.currency == payment.currency && refunded_units >= payment.minor_units;
+        // How much was paid is not known before the payment is.
+        let is_paid = payment.state != PaymentState::Prevented;
+        let full = is_paid && refunded.amount.currency == payment.currency && refunded_units >= payment.minor_units;
         let state = if full { PaymentState::Refunded } else { payment.state };
         unit.writes.payments.push(Payment {
             refunded_units,
@@ -372,41 +405,42 @@ impl TakeRefund {
         let is_collected = |state| graph.as_deref().is_some_and(|graph| is_collected(graph, state));
         let picked_up = order.visited.iter().any(is_collected);
         let call_off = graph.as_deref().and_then(|graph| calling_off(graph, &order.state));
-        let event = Event {
-            name: call_off.clone().unwrap_or_else(|| REFUNDED.into()),
-            key: format!("refund:{}", refunded.key),
+        let refusal = match call_off.filter(|_| full && !picked_up) {
+            Some(call_off) => {
+                let reason = ("cancel_reason".into(), CancelReason::PaymentReversed.as_str().into());
+                let event = self.event(call_off, Fields::from([reason]));
+                match self.core.apply(unit, id, event, &Json::Null) {
+                    Ok(applied) => {
+                        let sequence = applied.transitions.last().map_or(0, |last| last.revision.0);
+                        return (Followed::Cancelled(id), Some((id, sequence)), "cancelled");
+                    }
+                    Err(refusal) => Some(refusal),
+                }
+            }
+            None => None,
+        };
+        self.tell_operator(unit, id, full, refusal.as_ref());
+        (Followed::Recorded, None, "case")
+    }
+
+    fn event(&self, name: EventName, fields: Fields) -> Event {
+        Event {
+            name,
+            key: format!("refund:{}", self.refunded.key),
             actor: Actor {
                 role: Role::PaymentService,
                 id: "payments".to_owned(),
             },
-            fields: Fields::from([("cancel_reason".into(), CancelReason::PaymentReversed.as_str().into())]),
+            fields,
             inferred: false,
-            occurred_at: refunded.occurred_at,
-        };
-        let refusal = if full && !picked_up && call_off.is_some() {
-            match self.core.apply(unit, id, event.clone(), &Json::Null) {
-                Ok(applied) => {
-                    let sequence = applied.transitions.last().map_or(0, |last| last.revision.0);
-                    return (Followed::Cancelled(id), Some((id, sequence)), "cancelled");
-                }
-                Err(refusal) => Some(refusal),
-            }
-        } else {
-            None
-        };
-        self.tell_operator(unit, id, event, full, refusal.as_ref());
-        (Followed::Recorded, None, "case")
+            occurred_at: self.refunded.occurred_at,
+        }
     }
 
     /// A refund that does not cancel is noted, and an operator decides.
-    fn tell_operator(&self, unit: &mut Unit, id: OrderId, event: Event, full: bool, refusal: Option<&Refusal>) {
+    fn tell_operator(&self, unit: &mut Unit, id: OrderId, full: bool, refusal: Option<&Refusal>) {
         let kind = if full { "refund-after-pickup" } else { "partial-refund" };
-        let event = Event {
-            name: REFUNDED.into(),
-            fields: Fields::new(),
-            ..event
-        };
-        self.core.note(unit, id, event);
+        self.core.note(unit, id, self.event(REFUNDED.into(), Fields::new()));
         let amount = &self.refunded.amount;
         let detail = json!({
             "payment_id": self.refunded.payment_id,
