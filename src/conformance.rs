@@ -14,6 +14,7 @@ mod messages;
 mod migrations;
 mod outgoing;
 mod payments;
+mod relay;
 mod renamed;
 mod silence;
 mod subscriber;

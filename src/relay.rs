@@ -175,28 +175,23 @@ impl Relay {
                 }
                 info!("this process looks after what is due");
             }
+            let mut rest = BREATH;
             if let Err(error) = self.look(tick.is_multiple_of(FORGOTTEN_EVERY)).await {
                 let cause = error.source().map_or_else(String::new, |source| format!(": {source}"));
                 warn!("what is due has to wait: {error}{cause}");
+                // Another process may reach the store, or know the graph version that this one does not.
                 leadership = None;
+                rest = CANDIDACY;
             }
             tick = tick.wrapping_add(1);
-            stop.run_until_cancelled(tokio::time::sleep(BREATH)).await;
+            stop.run_until_cancelled(tokio::time::sleep(rest)).await;
         }
     }
 
     async fn look(&self, forgotten: bool) -> Result<(), EngineError> {
         let store = self.engine.store();
-        let fired = store
-            .due_deadlines(BATCH)
-            .await?
-            .into_iter()
-            .map(|due| self.engine.fire(due));
-        for fired in join_all(fired).await {
-            if fired? {
-                metrics::counter!("deadlines_fired_total").increment(1);
-            }
-        }
+        // What is in the way of one order keeps nothing else waiting: it is answered at the end.
+        let fired = self.fire_deadlines().await;
         let lag = store.lag().await?;
         metrics::gauge!("outbox_unsent").set(lag.waiting as f64);
         let oldest = match lag.oldest {
@@ -205,7 +200,7 @@ impl Relay {
         };
         metrics::gauge!("outbox_oldest_seconds").set(oldest);
         if !self.transport.health().publishing {
-            return Ok(());
+            return fired;
         }
         loop {
             let held = self.refusals.causes(Instant::now());
@@ -215,21 +210,38 @@ impl Relay {
                 break;
             }
         }
-        if forgotten {
-            let asked = self.engine.ask_about_silent(BATCH).await?;
-            if asked > 0 {
-                info!("{asked} deliveries fell silent: their partners are asked");
-            }
-            let effects = store.forgotten_effects(BATCH).await?;
-            if !effects.is_empty() {
-                warn!(
-                    "{} tasks were published long ago and nobody ended them: published again",
-                    effects.len()
-                );
-                self.publish(effects).await;
-            }
+        let asked = match forgotten {
+            true => self.ask_again().await,
+            false => Ok(()),
+        };
+        self.publish_parked().await?;
+        fired.and(asked)
+    }
+
+    /// Lets happen what is due, each as it can.
+    async fn fire_deadlines(&self) -> Result<(), EngineError> {
+        let due = self.engine.store().due_deadlines(BATCH).await?;
+        let fired = join_all(due.into_iter().map(|due| self.engine.fire(due))).await;
+        let happened = fired.iter().filter(|fired| matches!(fired, Ok(true))).count();
+        metrics::counter!("deadlines_fired_total").increment(happened as u64);
+        fired.into_iter().try_for_each(|fired| fired.map(drop))
+    }
+
+    /// Asks for what nobody was heard of for long: deliveries at their partners, tasks by publishing them again.
+    async fn ask_again(&self) -> Result<(), EngineError> {
+        let asked = self.engine.ask_about_silent(BATCH).await;
+        if let Ok(asked @ 1..) = asked {
+            info!("{asked} deliveries fell silent: their partners are asked");
         }
-        self.publish_parked().await
+        let effects = self.engine.store().forgotten_effects(BATCH).await?;
+        if !effects.is_empty() {
+            warn!(
+                "{} tasks were published long ago and nobody ended them: published again",
+                effects.len()
+            );
+            self.publish(effects).await;
+        }
+        asked.map(drop)
     }
 
     /// Publishes effects, those of one order one after the other. Answers whether the broker and the store go along; a queue that

@@ -133,6 +133,19 @@ impl Fixture {
         id
     }
 
+    /// A newer program has moved an order to a version that this one cannot read.
+    pub(super) async fn make_unreadable(&self, id: OrderId) {
+        let kept = self
+            .engine
+            .store()
+            .keep_version("delivery-order", 2, "newer", json!({}));
+        kept.await.expect("the store answers");
+        let mut tx = self.db.tx().await.expect("the store answers");
+        let moved = "UPDATE instances SET graph_version = 2 WHERE id = $1";
+        tx.execute(moved, vec![id.0.into()]).await.expect("the store answers");
+        tx.commit().await.expect("the store answers");
+    }
+
     pub(super) async fn report(&self, id: OrderId, event: &str, fields: Json) -> Answer {
         self.engine
             .report(report(id, event, fields, &Uuid::new_v4().to_string()))

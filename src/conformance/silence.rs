@@ -16,11 +16,15 @@ async fn booked(fixture: &Fixture) -> OrderId {
 }
 
 async fn book(fixture: &Fixture, id: OrderId) {
+    book_as(fixture, id, "del_1").await;
+}
+
+async fn book_as(fixture: &Fixture, id: OrderId, booking_id: &str) {
     let effect = effect_id(id, 1, "book_delivery_partner");
     assert!(matches!(fixture.engine.begin(effect).await.unwrap(), Begin::Run(_)));
     let booking = Booking {
         partner: "uber".to_owned(),
-        id: "del_1".to_owned(),
+        id: booking_id.to_owned(),
         tracking_url: None,
     };
     fixture.engine.finish(effect, Finish::Booked(booking)).await.unwrap();
@@ -65,6 +69,22 @@ on_both! {
         assert_eq!(fixture.state(id).await, "PICKED_UP");
         let order = fixture.engine.store().order(id).await.unwrap().unwrap();
         assert_eq!(order.record.partner_order_number.as_deref(), Some("del_1"));
+    }
+
+    async fn an_order_that_this_program_cannot_read_keeps_no_other_from_being_asked_about(fixture: Fixture) {
+        let unreadable = booked(&fixture).await;
+        let beside = fixture.order("o2").await;
+        book_as(&fixture, beside, "del_2").await;
+        fixture.make_unreadable(unreadable).await;
+        let later = fixture.later(TimeDelta::hours(3)).await;
+
+        let asked = later.ask_about_silent(10).await;
+
+        assert!(asked.is_err(), "{asked:?}");
+        let sql = "SELECT order_id FROM effects WHERE name = 'reconcile_partner'";
+        let rows = fixture.db.rows(sql, vec![]).await.unwrap();
+        let of: Vec<Uuid> = rows.iter().map(|row| row.uuid("order_id").unwrap()).collect();
+        assert_eq!(of, [beside.0]);
     }
 
     async fn what_is_seen_to_be_delivered_waits_for_no_pick_up_that_got_lost(fixture: Fixture) {

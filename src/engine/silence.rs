@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use chrono::TimeDelta;
+use futures_util::future::join_all;
 use sha2::{Digest as _, Sha256};
 use waybill_domain::{Actor, Event, OrderId, Refusal, Role};
 use waybill_tasks::orders::Seen;
@@ -21,14 +22,13 @@ const SILENCE: TimeDelta = TimeDelta::hours(2);
 const ASKED: (&str, &str) = ("waybill-asked", "true");
 
 impl Engine {
-    /// Has the partner asked about orders that fell silent; answers of how many. Safe at any time: an order is asked
-    /// about once in two hours, and not again when that has failed.
+    /// Has the partner asked about orders that fell silent; answers of how many, or what was in the way of one of them. Safe at any
+    /// time: an order is asked about once in two hours, and not again when that has failed.
     pub async fn ask_about_silent(&self, limit: i64) -> Result<usize, EngineError> {
         let states = self.awaiting_partner();
         let silent = self.core.store.silent_orders(&states, SILENCE, limit).await?;
-        for order in &silent {
-            self.reconcile(*order, false).await?;
-        }
+        let asked = join_all(silent.iter().map(|order| self.reconcile(*order, false))).await;
+        asked.into_iter().try_for_each(|asked| asked.map(drop))?;
         Ok(silent.len())
     }
 
