@@ -33,9 +33,14 @@ impl Fixture {
         Self::on(db, Some(folder)).await
     }
 
+    /// The server on which each test has a database.
+    pub(super) fn server() -> String {
+        std::env::var("WAYBILL_TEST_POSTGRES_URL")
+            .expect("WAYBILL_TEST_POSTGRES_URL: run `make test`, which starts the services")
+    }
+
     pub(super) async fn postgres() -> Self {
-        let url = std::env::var("WAYBILL_TEST_POSTGRES_URL")
-            .expect("WAYBILL_TEST_POSTGRES_URL: run `make test`, which starts the services");
+        let url = Self::server();
         let name = format!("waybill_{}", Uuid::new_v4().simple());
         let admin = sqlx::PgPool::connect(&url).await.expect("PostgreSQL answers");
         admin
@@ -53,13 +58,17 @@ impl Fixture {
         Self::on(db, None).await
     }
 
-    async fn on(db: Db, folder: Option<tempfile::TempDir>) -> Self {
-        db.migrate().await.expect("migrations apply");
+    pub(super) fn first_key() -> Arc<Crypt> {
         let key = DataKey {
             id: "k1".to_owned(),
             key: SecretBox::new(Box::new([7; 32])),
         };
-        let crypt = Arc::new(Crypt::new(vec![key]));
+        Arc::new(Crypt::new(vec![key]))
+    }
+
+    async fn on(db: Db, folder: Option<tempfile::TempDir>) -> Self {
+        db.migrate().await.expect("migrations apply");
+        let crypt = Self::first_key();
         let engine = start(&db, &crypt, TimeDelta::zero(), false).await;
         Self {
             engine,

@@ -1,9 +1,13 @@
 //! The relay on a real store: what is in the way of one order keeps nobody else waiting.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use secrecy::SecretString;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::Fixture;
@@ -11,6 +15,7 @@ use super::on_both;
 use crate::engine::Engine;
 use crate::local::LocalTransport;
 use crate::relay::Relay;
+use crate::store::{Db, Store};
 
 /// What is due is looked after by this process until that is so.
 async fn look_after(engine: &Engine, is_so: impl AsyncFn() -> bool) {
@@ -45,4 +50,41 @@ on_both! {
         let due = later.store().due_deadlines(10).await.unwrap();
         assert_eq!(due.iter().map(|it| it.order_id).collect::<Vec<_>>(), [unreadable], "it waits for who can");
     }
+}
+
+/// Answers an address behind which that server is, until it is cut off: then nothing comes through any more, and nobody is told.
+async fn behind_a_cut(server: String, cut: CancellationToken) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let (server, cut) = (server.clone(), cut.clone());
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(server).await.unwrap();
+                let _ = cut.run_until_cancelled(copy_bidirectional(&mut near, &mut far)).await;
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn who_hears_nothing_of_the_server_any_more_leads_no_longer() {
+    let server = Fixture::server();
+    let (user, rest) = server.rsplit_once('@').expect("a user");
+    let (address, database) = rest.split_once('/').expect("a database");
+    let cut = CancellationToken::new();
+    let address = behind_a_cut(address.to_owned(), cut.clone()).await;
+    let url = SecretString::from(format!("{user}@{address}/{database}"));
+    let db = Db::postgres(&url, None).await.unwrap();
+    let store = Store::open(db, Fixture::first_key(), TimeDelta::zero()).await.unwrap();
+    let mut leadership = store.lead().await.unwrap().expect("nobody else leads there");
+    assert!(leadership.lasts().await);
+
+    cut.cancel();
+
+    let lasts = tokio::time::timeout(Duration::from_secs(10), leadership.lasts()).await;
+    assert_eq!(lasts, Ok(false));
 }

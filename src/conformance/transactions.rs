@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
+use secrecy::SecretString;
 
 use super::fixture::Fixture;
 use super::on_both;
+use crate::store::Db;
 
 on_both! {
     async fn a_cancelled_begin_leaves_no_transaction_open_and_loses_no_later_write(fixture: Fixture) {
@@ -39,4 +41,45 @@ on_both! {
 
         assert_eq!(fixture.count("SELECT COUNT(*) AS count FROM orderings").await, 1);
     }
+}
+
+#[tokio::test]
+async fn a_process_that_vanished_with_its_host_is_noticed_by_postgres_within_seconds() {
+    let fixture = Fixture::postgres().await;
+
+    let mut limits = Vec::new();
+    for name in [
+        "tcp_keepalives_idle",
+        "tcp_keepalives_interval",
+        "tcp_keepalives_count",
+        "tcp_user_timeout",
+    ] {
+        let sql = format!("SELECT current_setting('{name}') AS value");
+        limits.push(
+            fixture
+                .db
+                .row(&sql, vec![])
+                .await
+                .unwrap()
+                .unwrap()
+                .text("value")
+                .unwrap(),
+        );
+    }
+
+    assert_eq!(limits, ["5", "5", "3", "15000"]);
+}
+
+#[tokio::test]
+async fn postgres_is_reached_through_a_unix_socket_too() {
+    let fixture = Fixture::postgres().await;
+    let sql = "SELECT current_setting('unix_socket_directories') AS folder, current_setting('port') AS port";
+    let server = fixture.db.row(sql, vec![]).await.unwrap().unwrap();
+    let (folder, port) = (server.text("folder").unwrap(), server.text("port").unwrap());
+
+    let url = format!("postgres:///postgres?user=postgres&host={folder}&port={port}");
+    let db = Db::postgres(&SecretString::from(url), None).await.unwrap();
+
+    let sql = "SELECT inet_client_addr() IS NULL AS is_local";
+    assert!(db.row(sql, vec![]).await.unwrap().unwrap().bool("is_local").unwrap());
 }

@@ -1,13 +1,19 @@
 //! Which process looks after what is due, where several share a database.
 
+use std::time::Duration;
+
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, Postgres};
+use tokio::time::timeout;
 
 use super::Store;
 use super::db::{Db, DbError};
 
 /// The key of the advisory lock: "waybill" in ASCII.
 const LOCK: i64 = 0x0077_6179_6269_6c6c;
+
+/// A server that has not said by then that it lives is taken for gone, and the lock with it.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// This process leads as long as this is held and [`Leadership::lasts`].
 #[derive(Debug)]
@@ -38,7 +44,7 @@ impl Leadership {
     pub async fn lasts(&mut self) -> bool {
         match &mut self.0 {
             None => true,
-            Some(connection) => connection.ping().await.is_ok(),
+            Some(connection) => matches!(timeout(ANSWER, connection.ping()).await, Ok(Ok(()))),
         }
     }
 }
