@@ -239,6 +239,8 @@ impl Relay {
                 "{} tasks were published long ago and nobody ended them: published again",
                 effects.len()
             );
+            // Before, whatever becomes of it: what is never ended takes no other's turn.
+            self.engine.put_back(&effects).await?;
             self.publish(effects).await;
         }
         asked.map(drop)

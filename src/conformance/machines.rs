@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 use waybill_domain::{Actor, Change, Fields, GraphVersion, OrderId, Outcome, Refusal, Role};
-use waybill_tasks::orders::{NewInstance as TaskInstance, Orders, Report as TaskReport, Taken};
+use waybill_tasks::orders::{Finish, NewInstance as TaskInstance, Orders, Report as TaskReport, Taken};
 
 use super::fixture::Fixture;
 use super::on_both;
@@ -407,6 +407,30 @@ on_both! {
                 }
             }
         }
+    }
+
+    async fn any_machine_may_open_an_operators_case(fixture: Fixture) {
+        let engine = fixture.every_machine().await;
+        let mut document = serde_json::to_value(Template::every_machine().graph(FOOD, GraphVersion(1)).unwrap().document()).unwrap();
+        document["version"] = json!(2);
+        document["states"]["PLACED"]["on_enter"].as_array_mut().unwrap().push(json!("open_operator_case"));
+        engine.store().keep_version(FOOD, 2, "with a case", document).await.unwrap();
+        let share = Share { version: GraphVersion(2), weight: 100 };
+        let activated = engine.store().activate(FOOD, &[share], "ada").await.unwrap();
+        assert!(matches!(activated, Activated::Revision(_)), "{activated:?}");
+        let id = born(&engine, FOOD, "basket-1", json!({})).await;
+        published(&fixture).await;
+        let effect = crate::store::effect_id(id, 1, "open_operator_case");
+
+        engine.open_case(effect).await.unwrap();
+        engine.open_case(effect).await.unwrap();
+        engine.finish(effect, Finish::Done).await.unwrap();
+
+        let cases = "SELECT COUNT(*) AS count FROM operator_cases WHERE kind = 'pending' AND reason = 'INSTANCE_CREATED'";
+        assert_eq!(fixture.count(cases).await, 1);
+        let ended = engine.store().effect(effect).await.unwrap().unwrap();
+        assert_eq!(ended.state, EffectState::Done, "its task is never forgotten");
+        fixture.assert_sound().await;
     }
 
     async fn an_effect_is_done_when_the_broker_has_it(fixture: Fixture) {

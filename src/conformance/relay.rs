@@ -50,6 +50,24 @@ on_both! {
         let due = later.store().due_deadlines(10).await.unwrap();
         assert_eq!(due.iter().map(|it| it.order_id).collect::<Vec<_>>(), [unreadable], "it waits for who can");
     }
+
+    async fn what_is_published_again_is_not_forgotten_again_at_once(fixture: Fixture) {
+        fixture.order("o1").await;
+        let soon = fixture.later(TimeDelta::seconds(10)).await;
+        soon.mark_sent(&soon.store().due_effects(10, &[]).await.unwrap()).await.unwrap();
+        let later = fixture.later(TimeDelta::minutes(16)).await;
+        let forgotten = later.store().forgotten_effects(10).await.unwrap();
+        assert_eq!(forgotten.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["book_delivery_partner"]);
+
+        let published = "SELECT COUNT(*) AS count FROM messages WHERE queue = 'waybill'";
+        look_after(&later, async || fixture.count(published).await > 0).await;
+
+        assert_eq!(later.store().forgotten_effects(10).await.unwrap(), vec![]);
+        let much_later = fixture.later(TimeDelta::minutes(32)).await;
+        let again = much_later.store().forgotten_effects(10).await.unwrap();
+        let before = |it: &crate::store::record::Effect| (it.effect_id, it.state, it.attempts, it.published_at);
+        assert_eq!(again.iter().map(before).collect::<Vec<_>>(), forgotten.iter().map(before).collect::<Vec<_>>());
+    }
 }
 
 /// Answers an address behind which that server is, until it is cut off: then nothing comes through any more, and nobody is told.

@@ -58,6 +58,12 @@ impl Engine {
         Ok(self.committer.submit(Hold { causes, after: None }).await?)
     }
 
+    /// Effects that nobody ended are published again: they go behind those that wait for it longer.
+    pub async fn put_back(&self, effects: &[Effect]) -> Result<(), EngineError> {
+        let effects = effects.iter().map(|effect| effect.effect_id).collect();
+        Ok(self.committer.submit(PutBack { effects }).await?)
+    }
+
     pub(super) async fn lease(&self, effect: Uuid, name: &str, order: OrderId) -> Result<Lease, EngineError> {
         if !TALK_TO_PARTNER.contains(&name) {
             return Ok(Lease::Taken);
@@ -222,6 +228,32 @@ impl Command for Hold {
             effect.due_at = due_at.unwrap_or(effect.due_at);
             effect.cause = Some(cause.clone());
             unit.writes.changed_effects.insert(*id);
+        }
+    }
+}
+
+struct PutBack {
+    effects: BTreeSet<Uuid>,
+}
+
+impl Command for PutBack {
+    type Answer = ();
+
+    fn needs(&self) -> Needs {
+        Needs {
+            effects: self.effects.clone(),
+            ..Needs::default()
+        }
+    }
+
+    fn run(&self, unit: &mut Unit) {
+        for id in &self.effects {
+            let effect = unit.effects.get_mut(id);
+            // Its worker may have ended it meanwhile.
+            if let Some(effect) = effect.filter(|it| matches!(it.state, EffectState::Sent | EffectState::Running)) {
+                effect.due_at = unit.now;
+                unit.writes.changed_effects.insert(*id);
+            }
         }
     }
 }

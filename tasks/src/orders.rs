@@ -33,7 +33,7 @@ pub trait Orders: Send + Sync + 'static {
     /// Reports an event about an order, or an instance of another machine.
     async fn report(&self, report: Report) -> Result<Taken, Unavailable>;
 
-    /// Opens the operator case of an order that waits for one; does nothing where it is open already.
+    /// Opens the operator case of an instance that waits for one, of whatever machine; does nothing where it is open already.
     async fn open_case(&self, effect_id: Uuid) -> Result<(), Unavailable>;
 
     /// Makes (or makes again, the same) the link by which the customer confirms receipt.

@@ -216,3 +216,14 @@ async fn a_broker_that_does_not_confirm_is_asked_again_with_growing_pauses() {
     world.run().await;
     assert_eq!(world.last(), Finish::Done);
 }
+
+#[tokio::test]
+async fn an_operator_is_told_of_instances_of_every_machine() {
+    let world = due("open_operator_case", "WAITS_AS_SOME_GRAPH_SAYS").await;
+    world.orders.has_no_record.store(true, Ordering::Relaxed);
+
+    world.run().await;
+
+    assert_eq!(*world.orders.cases.lock().unwrap(), [EFFECT].into());
+    assert_eq!(world.last(), Finish::Done);
+}

@@ -40,6 +40,8 @@ pub(crate) struct Memory {
     pub(crate) instances: Mutex<BTreeMap<String, NewInstance>>,
     pub(crate) wrong: Mutex<Option<Taken>>,
     pub(crate) busy: AtomicBool,
+    /// What is due is of an instance of another machine.
+    pub(crate) has_no_record: AtomicBool,
     /// The next write is stored, but whoever asked for it is told that nothing answers.
     pub(crate) loses_answer: AtomicBool,
     /// The next end of an effect is not stored: a crash after the act.
@@ -76,7 +78,9 @@ impl Orders for Memory {
             .clone()
             .filter(|work| work.effect_id == effect_id);
         match work {
-            Some(work) if !self.has_ended() => Ok(Begin::Run(Box::new(work))),
+            Some(work) if !self.has_ended() && !self.has_no_record.load(Ordering::Relaxed) => {
+                Ok(Begin::Run(Box::new(work)))
+            }
             _ => Ok(Begin::Done),
         }
     }
