@@ -336,17 +336,12 @@ impl Relay {
         let held = self.refusals.queues(Instant::now());
         for parked in store.due_messages(BATCH, &held).await? {
             let message = match unpack(store, "parked_messages", parked.message_id, &parked.message) {
-                Ok(message) => message.into_message(),
+                // Back to the queue that it came from.
+                Ok(message) => message.into_message().into_queue(&parked.queue),
                 Err(error) => {
                     warn!("message {} cannot be read: {error}", parked.message_id);
                     continue;
                 }
-            };
-            // Back to the queue that it came from, whatever exchange it came through.
-            let message = Message {
-                exchange: String::new(),
-                routing_key: parked.queue.clone(),
-                ..message
             };
             match self.offer(message, Routing::Mandatory).await {
                 Ok(()) => published.push(parked.message_id),

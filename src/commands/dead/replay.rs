@@ -7,7 +7,6 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use uuid::Uuid;
-use waybill_tasks::celery::message::{Message, Properties};
 
 use super::show::unknown;
 use crate::commands::failure::{BAD, DONE, chain};
@@ -196,23 +195,8 @@ fn announce(chosen: &[Dead]) {
 async fn replay(engine: &Engine, outbound: &Outbound, dead: Dead) -> Result<(), Failure> {
     let opened = unpack(engine.store(), "quarantine", dead.id, &dead.message);
     let message = opened.map_err(|error| Failure::bad(chain(&error)))?.into_message();
-    outbound.send(&dead.queue, addressed(message, &dead.queue)).await?;
+    outbound.send(&dead.queue, message.into_queue(&dead.queue)).await?;
     Ok(engine.mark_replayed(dead.id).await?)
-}
-
-/// To the queue that it came from, whatever exchange it came through.
-fn addressed(message: Message, queue: &str) -> Message {
-    // RabbitMQ refuses a user id that is not the connection's.
-    let properties = Properties {
-        user_id: None,
-        ..message.properties
-    };
-    Message {
-        exchange: String::new(),
-        routing_key: queue.to_owned(),
-        properties,
-        ..message
-    }
 }
 
 #[cfg(test)]
@@ -230,36 +214,5 @@ mod tests {
         for text in ["reason", "id=1", "since=soon"] {
             assert!(text.parse::<Filter>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_message_goes_to_its_queue_with_its_properties_except_the_user() {
-        let properties = Properties {
-            user_id: Some("somebody".to_owned()),
-            correlation_id: Some("c".to_owned()),
-            ..Properties::default()
-        };
-        let message = Message {
-            exchange: "payments".to_owned(),
-            routing_key: "payment.succeeded".to_owned(),
-            properties,
-            body: b"{}".to_vec(),
-            ..Message::default()
-        };
-
-        let again = addressed(message, "waybill.payments");
-
-        assert_eq!(
-            (again.exchange.as_str(), again.routing_key.as_str()),
-            ("", "waybill.payments")
-        );
-        assert_eq!(
-            again.properties,
-            Properties {
-                correlation_id: Some("c".to_owned()),
-                ..Properties::default()
-            }
-        );
-        assert_eq!(again.body, b"{}");
     }
 }

@@ -106,6 +106,20 @@ pub struct Message {
 }
 
 impl Message {
+    /// Straight to a queue, whatever exchange it came through; in nobody's name, because RabbitMQ takes one only from the user who
+    /// has it.
+    pub fn into_queue(self, queue: &str) -> Self {
+        Self {
+            exchange: String::new(),
+            routing_key: queue.to_owned(),
+            properties: Properties {
+                user_id: None,
+                ..self.properties
+            },
+            ..self
+        }
+    }
+
     /// Takes off what the broker wrote on it on its way: how often it was handed out, and where it died.
     pub fn forget_way(&mut self) {
         const COUNTS: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
@@ -127,5 +141,41 @@ mod base64_bytes {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         STANDARD.decode(text).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_goes_to_its_queue_with_its_properties_except_the_user() {
+        let properties = Properties {
+            user_id: Some("somebody".to_owned()),
+            correlation_id: Some("c".to_owned()),
+            ..Properties::default()
+        };
+        let message = Message {
+            exchange: "payments".to_owned(),
+            routing_key: "payment.succeeded".to_owned(),
+            properties,
+            body: b"{}".to_vec(),
+            ..Message::default()
+        };
+
+        let again = message.into_queue("waybill.payments");
+
+        assert_eq!(
+            (again.exchange.as_str(), again.routing_key.as_str()),
+            ("", "waybill.payments")
+        );
+        assert_eq!(
+            again.properties,
+            Properties {
+                correlation_id: Some("c".to_owned()),
+                ..Properties::default()
+            }
+        );
+        assert_eq!(again.body, b"{}");
     }
 }

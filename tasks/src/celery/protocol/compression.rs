@@ -183,8 +183,8 @@ mod tests {
         let xz = writer.finish().unwrap();
 
         for (block, bits, inflated) in [
-            (0, 28, Ok(body.clone())),
-            (1, 28, Ok(body.clone())),
+            (0, 28, Ok(true)),
+            (1, 28, Ok(true)),
             (0, 29, Err(NotInflated::TooLong)),
             (1, 29, Err(NotInflated::TooLong)),
             (2, 40, Err(NotInflated::TooLong)),
@@ -192,11 +192,9 @@ mod tests {
         ] {
             let asking = asking(&xz, block, bits);
 
-            assert_eq!(
-                Compression::Lzma.inflate(&asking, body.len()),
-                inflated,
-                "{block} {bits}"
-            );
+            let whole = Compression::Lzma.inflate(&asking, body.len()).map(|out| out == body);
+
+            assert_eq!(whole, inflated, "{block} {bits}");
         }
     }
 

@@ -232,6 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn a_float_is_the_one_that_python_wrote() {
+        for text in [
+            "0.30000000000000004",
+            "1.5e+57",
+            "9007199254740993.0",
+            "2.2250738585072014e-308",
+        ] {
+            let float: f64 = text.parse().unwrap();
+
+            assert_eq!(parse(text.as_bytes()).unwrap(), Value::from(float), "{text}");
+        }
+    }
+
+    #[test]
     fn a_literal_is_named_and_a_value_is_not_quoted() {
         assert_eq!(parse(b"[NaN]").unwrap_err().detail, "expected JSON, found NaN");
         assert_eq!(
