@@ -20,14 +20,7 @@ async fn a_queue_is_added_with_its_exchange_and_taken_away_again() {
     let node = Node::start(&name(), &[&first], 2).await;
     let mut client = Client::connect().await;
     consumed(&node.transport, &first).await;
-    until("it listens", Duration::from_secs(10), async || {
-        Client::connect()
-            .await
-            .ask(&node.name, "ping", json!({}))
-            .await
-            .is_some()
-    })
-    .await;
+    node.listens().await;
 
     let arguments =
         json!({"queue": second, "exchange": exchange, "exchange_type": "topic", "routing_key": "reports.#"});

@@ -65,14 +65,7 @@ async fn a_worker_with_all_its_places_busy_answers_and_is_managed() {
 async fn who_is_not_meant_is_silent_and_all_are_meant_by_nobodys_name() {
     let node = Node::start(&name(), &[], 1).await;
     let mut client = Client::connect().await;
-    until("it listens", Duration::from_secs(10), async || {
-        Client::connect()
-            .await
-            .ask(&node.name, "ping", json!({}))
-            .await
-            .is_some()
-    })
-    .await;
+    node.listens().await;
 
     let other = client.broadcast(json!(["somebody@else"]), "ping", &json!({})).await;
     assert_eq!(client.answer(&node.name, &other).await, None);
@@ -125,14 +118,7 @@ async fn neighbours_tell_each_other_what_is_revoked_and_a_name_goes_over_when_it
 async fn an_answer_that_takes_its_time_is_not_held_up_by_a_command_that_wants_none() {
     let node = Node::start(&name(), &[], 1).await;
     let mut client = Client::connect().await;
-    until("it listens", Duration::from_secs(10), async || {
-        Client::connect()
-            .await
-            .ask(&node.name, "ping", json!({}))
-            .await
-            .is_some()
-    })
-    .await;
+    node.listens().await;
 
     // Both ask the store, the one that nobody hears of is done first.
     client.tell(&node.name, "query_task", &json!({"ids": ["t-1"]})).await;

@@ -18,7 +18,8 @@ use waybill_tasks::celery::state::WorkerState;
 use waybill_tasks::celery::transport::{Routing, Transport};
 use waybill_tasks::celery::worker::Worker;
 
-use crate::broker::{transport, url};
+use crate::broker::{transport, until, url};
+use crate::client::Client;
 use crate::handlers::Shelf;
 
 /// What tasks wait for.
@@ -92,6 +93,15 @@ impl Node {
             stop,
             end,
         }
+    }
+
+    /// Waits until remote control answers.
+    pub(crate) async fn listens(&self) {
+        until("it listens", Duration::from_secs(10), async || {
+            let mut client = Client::connect().await;
+            client.ask(&self.name, "ping", json!({})).await.is_some()
+        })
+        .await;
     }
 
     /// Sends a task that waits for the gate.
