@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
+use waybill_tasks::celery::message::{HeaderValue, Properties};
 use waybill_tasks::celery::protocol::{Request, Signature};
 use waybill_tasks::celery::registry::{Exception, Registry, Task, TaskError};
 use waybill_tasks::celery::transport::{Queue, Routing, Transport as _};
@@ -146,6 +147,45 @@ async fn what_we_send_python_does_and_we_get_its_result() {
     );
     let expected = json!({"product": 42, "id": "our-id", "kwargsrepr": "{'x': 6, 'y': 7}", "trace": "00-abc"});
     assert_eq!(meta["result"], expected);
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_in_latin_1_are_read_and_what_comes_after_them_too() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.quorum().await;
+    let sent = python("latin", &name).output().await.unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let recorder = Arc::new(Recorder::new());
+    let stop = CancellationToken::new();
+    let consuming = transport.consume(queue(&name), recorder.clone(), stop.clone().into());
+
+    let reading = async {
+        until("all three", Duration::from_secs(20), async || recorder.count() == 3).await;
+        stop.cancel();
+    };
+    tokio::join!(reading, consuming);
+
+    assert_eq!(recorder.bodies(), ["before", "latin", "after"]);
+    let (before, latin) = {
+        let taken = recorder.taken.lock().unwrap();
+        (taken[0].message.clone(), taken[1].message.clone())
+    };
+    let text = Some("bücher".to_owned());
+    assert_eq!(before.properties.correlation_id, text);
+    let Properties {
+        correlation_id,
+        message_id,
+        kind,
+        ..
+    } = latin.properties;
+    assert_eq!([correlation_id, message_id, kind], [text.clone(), text.clone(), text]);
+    assert_eq!(latin.routing_key, "bücher");
+    assert_eq!(latin.headers.get("bücher"), Some(&HeaderValue::Int(1)));
+    let list = HeaderValue::List(vec![HeaderValue::Table([("bücher".to_owned(), "x".into())].into())]);
+    assert_eq!(latin.headers.get("list"), Some(&list));
+    assert_eq!(transport.queue_exists(&name).await.unwrap().unwrap().messages, 0);
     transport.close().await;
     queues.clean_up().await;
 }

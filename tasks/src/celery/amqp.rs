@@ -6,6 +6,7 @@
 mod backoff;
 mod consumer;
 mod delayed;
+mod latin;
 mod link;
 pub mod mailbox;
 mod pace;
@@ -13,6 +14,7 @@ mod publisher;
 mod server;
 mod settler;
 mod socket;
+mod stream;
 mod topology;
 mod values;
 mod window;

@@ -1,6 +1,6 @@
 """The other side of the tests: a stock Celery that sends tasks to our worker, or is the worker for our tasks.
 
-    python peer.py send|work BROKER_URL QUEUE
+    python peer.py send|work|latin BROKER_URL QUEUE
 """
 
 import json
@@ -42,6 +42,20 @@ def send():
     print(json.dumps(answers))
 
 
+def latin():
+    """A message of somebody who writes Latin-1 wherever AMQP says UTF-8, between two others."""
+    import amqp
+
+    text = "b\u00fccher".encode("latin-1")
+    with app.connection_for_write() as connection:
+        channel = connection.default_channel
+        channel.queue_bind(queue, "amq.topic", "#")
+        bad = dict(correlation_id=text, message_id=text, type=text, application_headers={text: 1, "list": [{text: "x"}]})
+        channel.basic_publish(amqp.Message(b"before", correlation_id="b\u00fccher"), "", queue)
+        channel.basic_publish(amqp.Message(b"latin", **bad), "amq.topic", text)
+        channel.basic_publish(amqp.Message(b"after"), "", queue)
+
+
 @app.task(name="math.multiply", bind=True)
 def multiply(self, x, y):
     request = self.request
@@ -50,5 +64,7 @@ def multiply(self, x, y):
 
 if mode == "send":
     send()
+elif mode == "latin":
+    latin()
 else:
     app.worker_main(["worker", "--pool=solo", "--loglevel=WARNING", "-Q", queue, "--without-gossip", "--without-mingle"])

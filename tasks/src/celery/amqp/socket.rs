@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_rs::Tokio;
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use lapin::AsyncTcpStream;
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -12,6 +13,8 @@ use lapin::{Connection, ConnectionProperties};
 
 use super::link::Target;
 use super::server;
+use super::stream::{self, Utf8Stream, Wire};
+use crate::celery::tls::Tls;
 
 /// A second handle on the socket of a connection.
 #[derive(Debug, Clone, Default)]
@@ -31,41 +34,34 @@ impl Socket {
     }
 }
 
-/// Opens a TCP (and TLS) connection on the current runtime; a macro because the type of the stream is lapin's secret.
-macro_rules! open {
-    ($uri:expr, $tls:expr, $runtime:expr, $socket:expr) => {
-        async {
-            let uri: &AMQPUri = $uri;
-            let stream = AsyncTcpStream::connect($runtime, addresses(uri).await?).await?;
-            if let AsyncTcpStream::Plain(tcp) = &stream {
-                let handle = TcpStream::from(tcp.get_ref().as_fd().try_clone_to_owned()?);
-                // Acknowledgements are small: without this they wait for each other.
-                handle.set_nodelay(true)?;
-                $socket.watch(handle);
-            }
-            match uri.scheme {
-                AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => {
-                    stream
-                        .into_tls(uri.authority.host.trim_matches(['[', ']']), $tls.for_amqp().as_ref())
-                        .await
-                }
-            }
+/// Opens a TCP (and TLS) connection on the current runtime.
+async fn open(uri: &AMQPUri, tls: &Tls, socket: &Socket) -> io::Result<Wire> {
+    let stream = Wire::connect(&Tokio::current(), addresses(uri).await?).await?;
+    if let Wire::Plain(tcp) = &stream {
+        let handle = TcpStream::from(tcp.get_ref().as_fd().try_clone_to_owned()?);
+        // Acknowledgements are small: without this they wait for each other.
+        handle.set_nodelay(true)?;
+        socket.watch(handle);
+    }
+    match uri.scheme {
+        AMQPScheme::AMQP => Ok(stream),
+        AMQPScheme::AMQPS => {
+            let host = uri.authority.host.trim_matches(['[', ']']);
+            stream.into_tls(host, tls.for_amqp().as_ref()).await
         }
-    };
+    }
 }
 
 /// Connects, or fails within the time; then nothing of the try is left behind.
 pub(super) async fn connect(target: &Target, properties: ConnectionProperties) -> Result<(Connection, Socket), String> {
     let socket = Socket::default();
     let (watched, tls) = (socket.clone(), target.tls.clone());
-    let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
     let connecting = Connection::connector(
         target.uri.clone(),
-        runtime,
-        async move |uri, runtime| {
-            let opened: io::Result<_> = open!(&uri, tls, &runtime, watched).await;
-            Ok(opened?)
+        stream::runtime(),
+        async move |uri, _| {
+            let wire = open(&uri, &tls, &watched).await?;
+            Ok(AsyncTcpStream::Plain(Utf8Stream::over(wire)))
         },
         properties,
     );
@@ -85,10 +81,7 @@ pub(super) async fn connect(target: &Target, properties: ConnectionProperties) -
 /// What the server says it is before anybody has logged in; lapin reads it and keeps it to itself.
 pub(super) async fn server_name(target: &Target) -> Option<String> {
     let asking = async {
-        let runtime = lapin::runtime::default_runtime().ok()?;
-        let socket = Socket::default();
-        let opened: io::Result<_> = open!(&target.uri, target.tls, &runtime, socket).await;
-        let mut stream = opened.ok()?;
+        let mut stream = open(&target.uri, &target.tls, &Socket::default()).await.ok()?;
         stream.write_all(b"AMQP\x00\x00\x09\x01").await.ok()?;
         stream.flush().await.ok()?;
         let mut head = [0; 7];
