@@ -204,23 +204,28 @@ impl Canvas {
         }
     }
 
-    /// Everything is with the broker when this returns.
-    fn carry_out(&self, acts: Vec<Act>) -> BoxFuture<'_, Result<(), CanvasError>> {
+    /// Everything is with the broker when this returns. Every chord is begun before anything is sent: while the backend is away the
+    /// task comes again, and nothing has been sent for it by then.
+    async fn carry_out(&self, acts: Vec<Act>) -> Result<(), CanvasError> {
+        let mut messages = Vec::new();
+        self.begin(acts, &mut messages).await?;
+        self.publish_all(messages).await
+    }
+
+    fn begin<'a>(&'a self, acts: Vec<Act>, messages: &'a mut Vec<Message>) -> BoxFuture<'a, Result<(), CanvasError>> {
         Box::pin(async move {
-            let mut messages = Vec::new();
             for act in acts {
                 match act {
                     Act::Send(message) => messages.push(message),
                     Act::Chord(start, parts) => {
-                        self.publish_all(std::mem::take(&mut messages)).await?;
                         let counter = self.backend.as_deref().and_then(ResultBackend::chords);
                         if counter.ok_or(CanvasError::NoBackend)?.begin(&start).await? {
-                            self.carry_out(parts).await?;
+                            self.begin(parts, messages).await?;
                         }
                     }
                 }
             }
-            self.publish_all(messages).await
+            Ok(())
         })
     }
 

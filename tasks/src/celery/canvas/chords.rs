@@ -250,12 +250,12 @@ pub(super) fn join(shape: &ResultTree, found: &BTreeMap<String, TaskResult>) -> 
     }
 }
 
-/// What will be the same next time is told to people, and not tried again.
-pub(super) fn logged(done: Result<(), CanvasError>, task_id: &str) -> Result<(), CanvasError> {
+/// What will be the same next time is told to people, and not tried again; nothing else is held up by it.
+pub(super) fn logged<T: Default>(done: Result<T, CanvasError>, task_id: &str) -> Result<T, CanvasError> {
     match done {
         Err(failed) if !failed.is_passing() => {
             error!(task.id = %task_id, "what should follow task {task_id} cannot: {failed}");
-            Ok(())
+            Ok(T::default())
         }
         other => other,
     }

@@ -30,10 +30,6 @@ impl Canvas {
     /// A task has raised or was revoked: the rest of its chain fails with it, and its error callbacks are sent. Only errors that
     /// pass come back; the message must come again then.
     pub async fn failed(&self, request: &Request, exception: &Exception, state: State) -> Result<(), CanvasError> {
-        logged(self.go_on_failed(request, exception, state).await, &request.id)
-    }
-
-    async fn go_on_failed(&self, request: &Request, exception: &Exception, state: State) -> Result<(), CanvasError> {
         let lineage = Lineage::of(request);
         let sends_errbacks = state == State::Failure;
         let loss = Loss {
@@ -42,7 +38,7 @@ impl Canvas {
             lineage: &lineage,
             sent: BTreeMap::new(),
         };
-        self.fail_rest(&request.embed.chain, &loss).await?;
+        self.fail_rest(&request.embed.chain, &request.id, &loss).await?;
         if sends_errbacks {
             let errbacks = listed(Some(&request.embed.errbacks));
             let ids = Ids::following(request, "link_error");
@@ -52,7 +48,7 @@ impl Canvas {
     }
 
     /// Sends error callbacks with the id of the task that failed: only Python's own worker could call them with an exception.
-    /// Answers the task's children that they are.
+    /// Answers the task's children that they are: one that cannot be sent is none.
     async fn call_errbacks(
         &self,
         errbacks: &[Value],
@@ -60,10 +56,22 @@ impl Canvas {
         ids: Ids,
         lineage: Lineage,
     ) -> Result<Vec<Value>, CanvasError> {
+        let readable = |errback: &Value| logged(Sig::read(errback).map(Some).map_err(CanvasError::from), task_id);
+        let errbacks: Vec<Option<Sig>> = errbacks.iter().map(readable).collect::<Result<_, _>>()?;
+        let errbacks: Vec<Sig> = errbacks.into_iter().flatten().collect();
         if errbacks.is_empty() {
             return Ok(Vec::new());
         }
-        let errbacks = errbacks.iter().map(Sig::read).collect::<Result<_, _>>()?;
+        logged(self.send_errbacks(errbacks, task_id, ids, lineage).await, task_id)
+    }
+
+    async fn send_errbacks(
+        &self,
+        errbacks: Vec<Sig>,
+        task_id: &str,
+        ids: Ids,
+        lineage: Lineage,
+    ) -> Result<Vec<Value>, CanvasError> {
         let mut planner = self.planner(lineage, ids, ChordRun::Once);
         planner.apply(Sig::of(Shape::Group(errbacks)), With::args(vec![task_id.into()]))?;
         let children = std::mem::take(&mut planner.trail);
@@ -71,10 +79,11 @@ impl Canvas {
         Ok(children)
     }
 
-    /// The steps of a chain that will never run.
-    async fn fail_rest(&self, chain: &Value, loss: &Loss<'_>) -> Result<(), CanvasError> {
+    /// The steps of a chain that will never run after a task.
+    async fn fail_rest(&self, chain: &Value, task_id: &str, loss: &Loss<'_>) -> Result<(), CanvasError> {
         for step in listed(Some(chain)).iter().rev() {
-            self.fail_sig(&Sig::read(step)?, loss).await?;
+            let failing = async { self.fail_sig(&Sig::read(step)?, loss).await };
+            logged(failing.await, task_id)?;
         }
         Ok(())
     }
@@ -165,7 +174,7 @@ impl Canvas {
             exception: &chord_error,
             ..loss
         };
-        self.fail_rest(&rest, &loss).await
+        self.fail_rest(&rest, body.id().unwrap_or(group_id), &loss).await
     }
 }
 

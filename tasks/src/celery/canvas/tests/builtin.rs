@@ -26,7 +26,7 @@ async fn run(world: &Arc<World>, task: &str, args: Value, kwargs: Value) -> Opti
         message,
         redelivered: false,
     };
-    assert_eq!(worker.handle(delivery).await, Verdict::Ack);
+    assert_eq!(worker.handle(&delivery).await, Verdict::Ack);
     world.results.lock().unwrap().get("the-id").cloned()
 }
 
@@ -203,7 +203,7 @@ async fn a_task_that_nobody_knows_fails_all_that_was_to_follow_it() {
         redelivered: false,
     };
 
-    assert_eq!(worker.handle(delivery).await, Verdict::Ack);
+    assert_eq!(worker.handle(&delivery).await, Verdict::Ack);
 
     assert_eq!(
         world.happened(),

@@ -1,8 +1,10 @@
 //! Chords whose backend is away at the wrong moment, or whose parts cannot be read.
 
-use super::world::{World, canvas, ended};
+use serde_json::json;
+
+use super::world::{World, canvas, ended, request};
 use super::*;
-use crate::celery::results::State;
+use crate::celery::results::{State, TaskResult};
 
 fn refused() -> ResultError {
     ResultError::Refused("a chord's part that cannot be read: expected JSON, found NaN".to_owned())
@@ -83,4 +85,66 @@ async fn a_header_that_cannot_be_asked_for_now_is_asked_for_again() {
 
     assert!(counted.unwrap_err().is_passing());
     assert!(world.happened().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_fails_although_an_error_callback_cannot_be_read() {
+    let world = Arc::new(World::default());
+    let mut body = task("body").with_id("b");
+    body.set("link_error", json!([5, task("err").write()]));
+    canvas(&world)
+        .apply(chain([chord([task("x"), task("y")], body), task("last").with_id("l")]))
+        .await
+        .unwrap();
+    let header = world.requests();
+    world.happened();
+
+    for request in &header {
+        let failed = Exception::builtin("ValueError", "boom");
+        let failed = TaskResult::raised(&request.id, State::Failure, &failed, Utc::now());
+        canvas(&world).stored(request, &failed).await.unwrap();
+    }
+
+    let gid = header[0].group.clone().unwrap();
+    let expected = [
+        "send err",
+        "store b FAILURE",
+        "store l FAILURE",
+        &format!("abandon {gid}"),
+    ];
+    assert_eq!(world.happened(), expected);
+}
+
+#[tokio::test]
+async fn a_step_that_cannot_be_read_holds_up_neither_the_other_steps_nor_the_error_callbacks() {
+    let world = Arc::new(World::default());
+    let (last, unread) = (task("last").with_id("l").write(), json!({"task": null}));
+    let failed = request(
+        &json!({"callbacks": null, "errbacks": [unread, task("err").write()], "chain": [last, unread], "chord": null}),
+    );
+
+    let told = canvas(&world)
+        .failed(&failed, &Exception::builtin("ValueError", "boom"), State::Failure)
+        .await;
+
+    assert!(told.is_ok(), "{told:?}");
+    assert_eq!(world.happened(), ["store l FAILURE", "send err"]);
+}
+
+#[tokio::test]
+async fn while_chords_cannot_begin_nothing_is_sent_beside_them() {
+    let world = Arc::new(World::default());
+    let pair = chord([task("x"), task("y")], task("body"));
+    let callbacks = [task("beside").write(), chain([task("z"), task("zz")]).write()];
+    let done = request(&json!({"callbacks": callbacks, "errbacks": null, "chain": [pair.write()], "chord": null}));
+    world.fault("begin", away());
+
+    let tried = canvas(&world).succeeded(&done, &json!(1)).await;
+
+    assert!(tried.unwrap_err().is_passing());
+    assert_eq!(
+        world.happened(),
+        [""; 0],
+        "it is all sent again when the message comes again"
+    );
 }

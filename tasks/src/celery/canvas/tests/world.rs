@@ -149,6 +149,7 @@ impl ResultBackend for World {
 #[async_trait]
 impl ChordCounter for World {
     async fn begin(&self, start: &ChordStart) -> Result<bool, ResultError> {
+        self.asked("begin")?;
         self.note(format!("begin {} of {}", start.group_id, start.size));
         self.sizes.lock().unwrap().insert(start.group_id.clone(), start.size);
         Ok(true)
