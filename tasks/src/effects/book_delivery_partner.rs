@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use waybill_domain::{Actor, FailureReason, FieldName, Role};
 
-use super::patience::{MOST_ATTEMPTS, after_partner_error};
+use super::patience::{MOST_ATTEMPTS, after_partner_error, not_found};
 use super::{EffectArgs, Effects, ended_before};
 use crate::celery::protocol::Request;
 use crate::celery::registry::{Task, TaskError};
@@ -151,11 +151,6 @@ fn unknown(partner: &PartnerClient, cause: &str) -> Finish {
     Finish::Failed {
         cause: format!("it is unknown whether {name} has booked, and {name} cannot be asked: {cause}"),
     }
-}
-
-/// What was sent is not found, which does not say that it will not be.
-fn not_found() -> PartnerError {
-    PartnerError::Ambiguous("nothing is found by our reference".to_owned())
 }
 
 /// Attempts are not counted where only a booking that may have been made uses one up.

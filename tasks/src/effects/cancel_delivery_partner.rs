@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::patience::after_partner_error;
+use super::patience::{MOST_ATTEMPTS, after_partner_error, not_found};
 use super::{EffectArgs, Effects, ended_before};
 use crate::celery::protocol::Request;
 use crate::celery::registry::{Task, TaskError};
@@ -43,15 +43,18 @@ async fn try_to_cancel(effects: &Effects, work: &Work) -> Result<Finish, Partner
         Ok(partner) => partner,
         Err(finish) => return Ok(finish),
     };
+    // Nothing is there that was refused, that failed there, or that was never sent.
+    let may_be_booked = work.booking_unknown && order.failure_reason.is_none();
     let booking_id = match &order.partner_booking_id {
         Some(id) => id.clone(),
-        // Whoever cannot be asked has nothing that was refused, that failed there, or that was never sent.
-        None if !partner.rebooking().looks_up() && (order.failure_reason.is_some() || !work.booking_unknown) => {
-            return Ok(Finish::Done);
-        }
+        None if !partner.rebooking().looks_up() && !may_be_booked => return Ok(Finish::Done),
         // No booking is recorded, but one may have been made whose answer got lost.
         None => match partner.find(order.order_id).await? {
             Some(found) => found.booking.id,
+            // What was sent may still arrive, and would be paid for.
+            None if may_be_booked && work.attempts < MOST_ATTEMPTS => {
+                return Ok(after_partner_error(work, &not_found()));
+            }
             None => return Ok(Finish::Done),
         },
     };

@@ -47,6 +47,11 @@ pub(super) fn after_partner_error(work: &Work, error: &PartnerError) -> Finish {
     }
 }
 
+/// What was sent is not found, which does not say that it will not be.
+pub(super) fn not_found() -> PartnerError {
+    PartnerError::Ambiguous("nothing is found by our reference".to_owned())
+}
+
 /// Two seconds, doubling to five minutes; at random between half of it and the whole.
 pub(super) fn pause(attempts: u32) -> Duration {
     let longest = FIRST_PAUSE.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE);

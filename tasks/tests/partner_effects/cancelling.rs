@@ -58,6 +58,30 @@ async fn a_booking_whose_answer_got_lost_is_found_and_cancelled() {
 }
 
 #[tokio::test]
+async fn a_booking_that_arrives_after_the_cancellation_looked_for_it_is_cancelled_too() {
+    let world = due([]).await;
+    world.change(|work| work.booking_unknown = true);
+
+    world.run().await;
+    let first = world.last();
+    world.partner_has("booked");
+    world.run().await;
+
+    assert!(matches!(first, Finish::Retry { counts: true, .. }), "{first:?}");
+    assert_eq!((world.last(), world.booked()), (Finish::Done, 0));
+}
+
+#[tokio::test]
+async fn a_booking_that_is_not_found_for_half_an_hour_was_never_made() {
+    let world = due([]).await;
+    world.change(|work| (work.booking_unknown, work.attempts) = (true, 12));
+
+    world.run().await;
+
+    assert_eq!((world.last(), methods(&world)), (Finish::Done, vec![Method::GET]));
+}
+
+#[tokio::test]
 async fn without_a_lookup_nothing_counts_as_cancelled() {
     let world = due([Reply::Say(500, json!({}))]).await;
 

@@ -195,7 +195,7 @@ async fn a_task_whose_end_was_not_stored_happens_once_all_the_same() {
             world.send(case.task, (case.kwargs)()).await,
         ];
 
-        assert_eq!(verdicts, [Verdict::Requeue, Verdict::Ack], "{}", case.task);
+        assert_eq!(verdicts, [Verdict::Wait, Verdict::Ack], "{}", case.task);
         assert_eq!((case.happened)(&world), 1, "{}", case.task);
     }
 }

@@ -302,7 +302,7 @@ impl World {
             .queue("waybill")
             .into_message();
         self.worker
-            .handle(Delivery {
+            .handle(&Delivery {
                 queue: "waybill".to_owned(),
                 message,
                 redelivered: false,
