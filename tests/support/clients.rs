@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 use waybill_tasks::celery::amqp::{AmqpOptions, AmqpTransport};
 use waybill_tasks::celery::protocol::Signature;
-use waybill_tasks::celery::transport::{Routing, Transport as _};
+use waybill_tasks::celery::transport::{PublishError, Routing, Transport as _};
 
 /// One answer.
 #[derive(Debug)]
@@ -82,12 +82,17 @@ impl Clients {
         status.map(|status| (status.messages, status.consumers))
     }
 
-    /// Sends a Celery task to a queue; it is there when this answers.
+    /// Sends a Celery task to a queue; it is there when this answers. A disk that stands still for a while confirms nothing: then it
+    /// is sent again, under its id.
     pub(crate) fn send_task(&self, task: &str, kwargs: Json, queue: &str) {
         let amqp = self.amqp.as_ref().expect("a story on RabbitMQ");
         let message = Signature::new(task).kwargs(kwargs).queue(queue).into_message();
-        let sent = self.runtime.block_on(amqp.publish(message, Routing::Mandatory));
-        sent.unwrap_or_else(|error| panic!("{task}: {error}"));
+        for tries_left in (0..5).rev() {
+            match self.runtime.block_on(amqp.publish(message.clone(), Routing::Mandatory)) {
+                Err(PublishError::Unconfirmed(_)) if tries_left > 0 => (),
+                sent => return sent.unwrap_or_else(|error| panic!("{task}: {error}")),
+            }
+        }
     }
 
     fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Told> {

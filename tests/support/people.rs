@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
@@ -94,18 +94,25 @@ impl Stage {
     /// The same, while somebody does something else with each look; who does is given the operator's token.
     pub(crate) fn see_through_beside(&self, orderings: usize, within: Duration, mut beside: impl FnMut(&str)) -> usize {
         let token = self.token("operator");
-        let mut arranged = 0;
-        eventually(&format!("{orderings} orderings delivered and told"), within, || {
+        let (mut arranged, deadline) = (0, Instant::now() + within);
+        loop {
             arranged += self.arrange_redeliveries(&token);
             beside(&token);
             let ended = self.count("SELECT count(DISTINCT ordering_id) FROM delivery_orders WHERE outcome = 'success'");
             let open = self.count("SELECT count(*) FROM delivery_orders WHERE live");
             let waiting = self.count("SELECT count(*) FROM effects WHERE state <> 'done'");
             let orders = self.count("SELECT count(*) FROM delivery_orders");
+            let told = self.told().len() as i64;
+            if ended == orderings as i64 && open == 0 && waiting == 0 && told >= orders {
+                return arranged;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not within {within:?}: {ended} of {orderings} orderings delivered, {open} orders live, {waiting} effects to do, \
+                 {told} of {orders} orders told"
+            );
             thread::sleep(Duration::from_millis(300));
-            (ended == orderings as i64 && open == 0 && waiting == 0 && self.told().len() as i64 >= orders).then_some(())
-        });
-        arranged
+        }
     }
 
     /// What order management was told of each delivery order: the ids of the tasks, and each as often as it came.
