@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 use waybill_tasks::celery::message::Message;
@@ -40,7 +41,7 @@ impl LocalTransport {
         Arc::new(Self { engine, messages })
     }
 
-    async fn handle(&self, queue: &str, stored: StoredMessage, handler: &dyn Handler) {
+    async fn handle(&self, queue: &str, stored: StoredMessage, handler: &dyn Handler, end: CancellationToken) {
         let id = stored.message_id;
         let message = match unpack(self.engine.store(), "messages", id, &stored.message) {
             Ok(message) => message.into_message(),
@@ -51,9 +52,9 @@ impl LocalTransport {
             message,
             redelivered: stored.attempts > 1,
         };
-        let receipt = Receipt::none().in_line();
+        let receipt = Receipt::none().in_line().until(end);
         // It begins on the consumer's own task, which has to outlive it.
-        let verdict = AssertUnwindSafe(handler.handle_with(delivery, &receipt))
+        let verdict = AssertUnwindSafe(handler.handle_with(&delivery, &receipt))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| {
@@ -63,7 +64,7 @@ impl LocalTransport {
         let done = match verdict {
             // There are no dead letter exchanges here; what was rejected is in quarantine.
             Verdict::Ack | Verdict::Reject => true,
-            Verdict::Requeue => {
+            Verdict::Wait | Verdict::Requeue => {
                 tokio::time::sleep(REST).await;
                 false
             }
@@ -128,8 +129,9 @@ impl Transport for LocalTransport {
                     .await
                     .expect("the semaphore is never closed");
                 let (this, handler, name) = (this.clone(), handler.clone(), queue.name.clone());
+                let end = stop.end.clone();
                 let mut work = Box::pin(async move {
-                    this.handle(&name, stored, handler.as_ref()).await;
+                    this.handle(&name, stored, handler.as_ref(), end).await;
                     drop(slot);
                 });
                 // Begun in the order of the queue, as spawned tasks are not.

@@ -200,7 +200,7 @@ impl People {
 
 #[async_trait]
 impl Handler for People {
-    async fn handle(&self, delivery: Delivery) -> Verdict {
+    async fn handle(&self, delivery: &Delivery) -> Verdict {
         let Ok(request) = Request::decode(&delivery.message) else {
             return Verdict::Ack;
         };
@@ -222,7 +222,7 @@ impl Handler for People {
             Ok(()) => Verdict::Ack,
             Err(error) => {
                 tracing::warn!("a customer could not answer yet: {error:#}");
-                Verdict::Requeue
+                Verdict::Wait
             }
         }
     }

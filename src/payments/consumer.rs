@@ -17,12 +17,12 @@ pub struct Consumer {
 
 #[async_trait]
 impl Handler for Consumer {
-    async fn handle(&self, delivery: Delivery) -> Verdict {
-        let (verdict, outcome) = match self.take(&delivery).await {
+    async fn handle(&self, delivery: &Delivery) -> Verdict {
+        let (verdict, outcome) = match self.take(delivery).await {
             Ok(outcome) => (Verdict::Ack, outcome),
             Err(Unstored(cause)) => {
-                warn!(queue = %delivery.queue, "a payment event goes back into {}: {cause}", delivery.queue);
-                (Verdict::Requeue, "requeued")
+                warn!(queue = %delivery.queue, "a payment event of {} has to wait: {cause}", delivery.queue);
+                (Verdict::Wait, "requeued")
             }
         };
         metrics::counter!("payment_events_total", "outcome" => outcome).increment(1);

@@ -130,11 +130,11 @@ impl Consumer {
 
 #[async_trait]
 impl Handler for Consumer {
-    async fn handle(&self, delivery: Delivery) -> Verdict {
+    async fn handle(&self, delivery: &Delivery) -> Verdict {
         assert!(delivery.redelivered || delivery.message.body != PANIC, "as it was told");
         let now = self.in_hand.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_hand.fetch_max(now, Ordering::SeqCst);
-        self.taken.lock().expect("nobody panics with it").push(delivery);
+        self.taken.lock().expect("nobody panics with it").push(delivery.clone());
         self.permits.acquire().await.expect("never closed").forget();
         self.in_hand.fetch_sub(1, Ordering::SeqCst);
         let refused = self

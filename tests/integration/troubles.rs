@@ -255,8 +255,8 @@ fn a_version_that_the_program_cannot_read(mut stage: Stage) {
     eventually("both other messages are tried", SOON, || {
         let log = stage.process(place).log();
         let left = [
-            "a message goes back into waybill:",
-            "a payment event goes back into waybill.payments:",
+            "a message of waybill has to wait:",
+            "a payment event of waybill.payments has to wait:",
         ];
         left.iter().all(|said| log.contains(said)).then_some(())
     });

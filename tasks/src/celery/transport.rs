@@ -87,10 +87,10 @@ pub struct Delivery {
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Deals with one message. What is answered happens only after it is durably stored.
-    async fn handle(&self, delivery: Delivery) -> Verdict;
+    async fn handle(&self, delivery: &Delivery) -> Verdict;
 
     /// The same for a handler that can be asked to stop, or is done with a message before it is done with its work.
-    async fn handle_with(&self, delivery: Delivery, _receipt: &Receipt) -> Verdict {
+    async fn handle_with(&self, delivery: &Delivery, _receipt: &Receipt) -> Verdict {
         self.handle(delivery).await
     }
 }
@@ -126,6 +126,11 @@ impl Receipt {
         if self.in_line.swap(false, Ordering::Relaxed) {
             yield_now().await;
         }
+    }
+
+    /// Of a consumer whose process ends with that.
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// Of one that can be told before; `stop` is the end of the consumer's process.
@@ -170,7 +175,9 @@ impl fmt::Debug for Receipt {
 pub enum Verdict {
     /// Finished and stored: take it out of the queue.
     Ack,
-    /// Could not be stored now: give it back and slow down.
+    /// Could not be dealt with now: keep it for a while, and try again.
+    Wait,
+    /// Not for us, or not any more: give it back.
     Requeue,
     /// Not to be handed out again: to the queue's dead letter exchange, if it has one.
     Reject,

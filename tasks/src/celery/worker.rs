@@ -309,16 +309,16 @@ impl<C: Send + Sync + 'static> Worker<C> {
 
 #[async_trait]
 impl<C: Send + Sync + 'static> Handler for Worker<C> {
-    async fn handle(&self, delivery: Delivery) -> Verdict {
+    async fn handle(&self, delivery: &Delivery) -> Verdict {
         self.handle_with(delivery, &Receipt::none()).await
     }
 
-    async fn handle_with(&self, delivery: Delivery, receipt: &Receipt) -> Verdict {
-        match self.deal_with(&delivery, receipt).await {
+    async fn handle_with(&self, delivery: &Delivery, receipt: &Receipt) -> Verdict {
+        match self.deal_with(delivery, receipt).await {
             Ok(verdict) => verdict,
             Err(Unstored(cause)) => {
-                warn!(queue = %delivery.queue, "a message goes back into {}: {cause}", delivery.queue);
-                Verdict::Requeue
+                warn!(queue = %delivery.queue, "a message of {} has to wait: {cause}", delivery.queue);
+                Verdict::Wait
             }
         }
     }
@@ -333,7 +333,7 @@ impl<C> fmt::Debug for Worker<C> {
     }
 }
 
-/// What should have been stored is not: the message must come again.
+/// What should have been stored is not: the message must be dealt with again.
 struct Unstored(String);
 
 impl From<KeepError> for Unstored {

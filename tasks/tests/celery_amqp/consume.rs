@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use lapin::types::{AMQPValue, FieldTable};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use waybill_tasks::celery::amqp::AmqpTransport;
@@ -67,11 +68,11 @@ struct Early(Recorder);
 
 #[async_trait]
 impl Handler for Early {
-    async fn handle(&self, delivery: Delivery) -> Verdict {
+    async fn handle(&self, delivery: &Delivery) -> Verdict {
         self.0.handle(delivery).await
     }
 
-    async fn handle_with(&self, delivery: Delivery, receipt: &Receipt) -> Verdict {
+    async fn handle_with(&self, delivery: &Delivery, receipt: &Receipt) -> Verdict {
         receipt.acknowledge();
         self.handle(delivery).await
     }
@@ -130,7 +131,7 @@ struct Shuffling(Recorder);
 
 #[async_trait]
 impl Handler for Shuffling {
-    async fn handle(&self, delivery: Delivery) -> Verdict {
+    async fn handle(&self, delivery: &Delivery) -> Verdict {
         tokio::time::sleep(Duration::from_millis(rand::random_range(0..20))).await;
         self.0.handle(delivery).await
     }
@@ -200,6 +201,60 @@ async fn a_message_that_is_given_back_comes_again_slower_each_time() {
         .collect();
     assert_eq!(redelivered, [false, true, true, true, true]);
     assert_eq!(transport.queue_exists(&name).await.unwrap().unwrap().messages, 0);
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+/// RabbitMQ 4.0 to 4.2 delete from a quorum queue what came back twenty times, unless somebody says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_to_wait_does_not_use_up_how_often_its_queue_hands_it_out() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(1));
+    let name = queues.make(arguments).await;
+    publish_all(&transport, &name, 0..1).await;
+    let recorder = Arc::new(Recorder::new());
+    *recorder.verdict.lock().unwrap() = Verdict::Wait;
+    let stop = CancellationToken::new();
+
+    let consuming = consume(&transport, queue(&name, 5), recorder.clone(), &stop);
+    until("the sixth time", Duration::from_secs(20), async || {
+        recorder.count() == 6
+    })
+    .await;
+    *recorder.verdict.lock().unwrap() = Verdict::Ack;
+    until("the last time", Duration::from_secs(20), async || recorder.count() == 7).await;
+
+    stop.cancel();
+    consuming.await.unwrap();
+    assert!(recorder.taken.lock().unwrap()[6].redelivered);
+    assert_eq!(transport.queue_exists(&name).await.unwrap().unwrap().messages, 0);
+    transport.close().await;
+    queues.clean_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_to_wait_goes_back_when_its_consumer_leaves() {
+    let (transport, mut queues) = (transport().await, Queues::new().await);
+    let name = queues.quorum().await;
+    publish_all(&transport, &name, 0..3).await;
+    let recorder = Arc::new(Recorder::new());
+    *recorder.verdict.lock().unwrap() = Verdict::Wait;
+    let stop = CancellationToken::new();
+    let consuming = consume(&transport, queue(&name, 5), recorder.clone(), &stop);
+    until("all three tried", Duration::from_secs(5), async || {
+        recorder.count() >= 3
+    })
+    .await;
+
+    stop.cancel();
+    consuming.await.unwrap();
+
+    until("all three back", Duration::from_secs(5), async || {
+        transport.queue_exists(&name).await.unwrap().unwrap().messages == 3
+    })
+    .await;
     transport.close().await;
     queues.clean_up().await;
 }

@@ -195,7 +195,7 @@ async fn what_another_user_has_sent_with_copies_comes_again_later_and_without_th
             message,
             redelivered: false,
         };
-        assert_eq!(worker.handle(delivery).await, Verdict::Ack);
+        assert_eq!(worker.handle(&delivery).await, Verdict::Ack);
     }
 
     let parked: Vec<_> = shelf.parked.lock().unwrap().drain(..).collect();
@@ -234,7 +234,7 @@ async fn a_task_whose_callback_can_never_be_published_fails_and_does_not_run_aga
             message,
             redelivered: false,
         };
-        assert_eq!(worker.handle(delivery).await, Verdict::Ack);
+        assert_eq!(worker.handle(&delivery).await, Verdict::Ack);
     }
 
     until("four results", Duration::from_secs(5), async || recorder.count() == 4).await;

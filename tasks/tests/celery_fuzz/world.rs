@@ -97,7 +97,7 @@ impl World {
             message,
             redelivered: false,
         };
-        let verdict = self.runtime.block_on(self.worker.handle(delivery));
+        let verdict = self.runtime.block_on(self.worker.handle(&delivery));
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let (parked, set_aside) = (of(&counts.parked), of(&counts.set_aside));
         // What cannot be run is set aside, whether it came too late or not: so does Python, which looks for the task first.

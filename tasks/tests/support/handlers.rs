@@ -49,11 +49,11 @@ impl Recorder {
 
 #[async_trait]
 impl Handler for Recorder {
-    async fn handle(&self, delivery: Delivery) -> Verdict {
+    async fn handle(&self, delivery: &Delivery) -> Verdict {
         let now = self.in_hand.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_hand.fetch_max(now, Ordering::SeqCst);
         self.permits.acquire().await.unwrap().forget();
-        self.taken.lock().unwrap().push(delivery);
+        self.taken.lock().unwrap().push(delivery.clone());
         self.in_hand.fetch_sub(1, Ordering::SeqCst);
         *self.verdict.lock().unwrap()
     }

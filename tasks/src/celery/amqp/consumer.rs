@@ -2,8 +2,8 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
@@ -23,6 +23,7 @@ use super::pace::Pace;
 use super::settler::{self, Settled, Settler};
 use super::topology::{self, QueueKind, TopologyError};
 use super::values::{from_wire, short};
+use crate::celery::message::{HeaderValue, Message};
 use crate::celery::transport::{Delivery, Handler, Queue, Receipt, Stop, Verdict};
 
 /// How long messages in hand may take to finish when the process ends.
@@ -37,7 +38,7 @@ pub(super) async fn run(mut link: Link, consumer: Consumer) {
     let mut backoff = Backoff::default();
     let mut said = String::new();
     let mut warned = false;
-    while let Some(session) = or_stop(link.ready(), &consumer.stop.leave).await.flatten() {
+    while let Some(session) = or_stop(link.ready(), &consumer.hand.stop.leave).await.flatten() {
         let since = tokio::time::Instant::now();
         let ended = consumer.use_session(&session, &mut warned).await;
         consumer.set_alive(false);
@@ -56,7 +57,10 @@ pub(super) async fn run(mut link: Link, consumer: Consumer) {
             ended.tell(&consumer.queue.name);
             said = ended.reason;
         }
-        if or_stop(tokio::time::sleep(wait), &consumer.stop.leave).await.is_none() {
+        if or_stop(tokio::time::sleep(wait), &consumer.hand.stop.leave)
+            .await
+            .is_none()
+        {
             break;
         }
     }
@@ -116,28 +120,28 @@ async fn or_stop<T>(future: impl Future<Output = T>, stop: &CancellationToken) -
 /// What a consumer keeps over its sessions.
 pub(super) struct Consumer {
     queue: Queue,
-    handler: Arc<dyn Handler>,
-    stop: Stop,
+    hand: Arc<Hand>,
     alive: Arc<AtomicBool>,
     /// Messages in hand that are not acknowledged, those of lost sessions too: their work goes on, and counts.
     slots: Arc<Semaphore>,
     running: TaskTracker,
-    /// How many messages in a row went back: the wait before the next grows with it.
-    given_back: Arc<AtomicU32>,
     pace: Pace,
 }
 
 impl Consumer {
     pub(super) fn new(queue: Queue, handler: Arc<dyn Handler>, stop: Stop, alive: Arc<AtomicBool>) -> Self {
         let slots = Arc::new(Semaphore::new(queue.prefetch.max(1).into()));
-        Self {
-            queue,
+        let hand = Hand {
             handler,
             stop,
+            held_up: AtomicU32::new(0),
+        };
+        Self {
+            queue,
+            hand: Arc::new(hand),
             alive,
             slots,
             running: TaskTracker::new(),
-            given_back: Arc::default(),
             pace: Pace::default(),
         }
     }
@@ -159,10 +163,11 @@ impl Consumer {
         let mut deliveries = self.subscribe(&channel).await?;
         let (settler, finished) = mpsc::unbounded_channel();
         let settling = tokio::spawn(settler::run(channel.clone(), finished));
+        let lasts = Arc::new(());
         self.set_alive(true);
         info!(queue = %self.queue.name, prefetch = self.queue.prefetch, "consuming {}", self.queue.name);
         loop {
-            let received = match or_stop(deliveries.next(), &self.stop.leave).await {
+            let received = match or_stop(deliveries.next(), &self.hand.stop.leave).await {
                 None => break,
                 Some(Some(Ok(received))) => received,
                 Some(Some(Err(error))) => return Err(error.to_string().into()),
@@ -171,14 +176,14 @@ impl Consumer {
             // Free at once, unless messages of a lost session are still in hand.
             let slot = tokio::select! {
                 biased;
-                () = self.stop.leave.cancelled() => {
+                () = self.hand.stop.leave.cancelled() => {
                     settle(&settler, Settled::Requeue(received.delivery_tag));
                     break;
                 }
                 slot = self.slots.clone().acquire_owned() => slot.map_err(|error| Ended::from(error.to_string()))?,
                 () = session.end_of(&channel) => return Err("the connection was lost".into()),
             };
-            self.start(received, slot, settler.clone());
+            self.start(received, slot, settler.clone(), Arc::downgrade(&lasts));
             // However many are finished at once, others on this thread have their turn.
             consume_budget().await;
         }
@@ -208,7 +213,7 @@ impl Consumer {
         Ok(topology::answered(&self.queue.name, subscribing).await?)
     }
 
-    fn start(&self, received: Received, slot: OwnedSemaphorePermit, settler: Settler) {
+    fn start(&self, received: Received, slot: OwnedSemaphorePermit, settler: Settler, session: Weak<()>) {
         if received.redelivered {
             metrics::counter!("redelivered_total", "queue" => self.queue.name.clone()).increment(1);
         }
@@ -218,36 +223,23 @@ impl Consumer {
             redelivered: received.redelivered,
             message: from_wire(received),
         };
-        let handler = Arc::clone(&self.handler);
-        let (given_back, stop) = (Arc::clone(&self.given_back), self.stop.end.clone());
+        let hand = Arc::clone(&self.hand);
         // The broker counts what is not acknowledged, and so do we: a task that is acknowledged early makes room for the next.
         let slot = Arc::new(Mutex::new(Some(slot)));
         let quick = self.pace.is_quick();
         let mut work = Box::pin(async move {
             let (early, place) = (settler.clone(), Arc::clone(&slot));
-            let receipt = Receipt::new(stop.clone(), move || {
+            let receipt = Receipt::new(hand.stop.end.clone(), move || {
                 settle(&early, Settled::Ack(tag));
                 drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
             });
             let receipt = if quick { receipt } else { receipt.in_line() };
-            let verdict = AssertUnwindSafe(handler.handle_with(delivery, &receipt))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| {
-                    error!("a message handler panicked; its message goes back");
-                    Verdict::Requeue
-                });
+            let verdict = hand.deal_with(delivery, &receipt, &session).await;
             match verdict {
                 _ if receipt.acknowledged() => (),
-                Verdict::Ack => {
-                    given_back.store(0, Ordering::Relaxed);
-                    settle(&settler, Settled::Ack(tag));
-                }
+                Verdict::Ack => settle(&settler, Settled::Ack(tag)),
                 Verdict::Reject => settle(&settler, Settled::Reject(tag)),
-                Verdict::Requeue => {
-                    slow_down(&given_back, &stop).await;
-                    settle(&settler, Settled::Requeue(tag));
-                }
+                Verdict::Wait | Verdict::Requeue => settle(&settler, Settled::Requeue(tag)),
             }
             drop(slot);
         });
@@ -286,7 +278,7 @@ impl Consumer {
 
     async fn finish(&self) {
         self.running.close();
-        if or_stop(self.running.wait(), &self.stop.end).await.is_some() {
+        if or_stop(self.running.wait(), &self.hand.stop.end).await.is_some() {
             return;
         }
         if timeout(FINISH, self.running.wait()).await.is_err() {
@@ -296,18 +288,89 @@ impl Consumer {
     }
 }
 
-/// What could not be stored now will hardly be in the next millisecond.
-async fn slow_down(given_back: &AtomicU32, stop: &CancellationToken) {
-    let before = given_back.fetch_add(1, Ordering::Relaxed);
-    let pause = Duration::from_millis(100)
-        .saturating_mul(1 << before.min(6))
-        .min(Duration::from_secs(5));
-    or_stop(tokio::time::sleep(pause), stop).await;
+/// Deals with messages, in every session of a consumer.
+struct Hand {
+    handler: Arc<dyn Handler>,
+    stop: Stop,
+    /// How many tries in a row came to nothing: the wait before the next grows with it.
+    held_up: AtomicU32,
+}
+
+impl Hand {
+    /// Until it is dealt with, or has to go back. Of a session that is over it comes again by itself, perhaps to somebody else.
+    async fn deal_with(&self, mut delivery: Delivery, receipt: &Receipt, session: &Weak<()>) -> Verdict {
+        let came = Instant::now();
+        loop {
+            let verdict = AssertUnwindSafe(self.handler.handle_with(&delivery, receipt))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    error!("a message handler panicked; its message goes back");
+                    Verdict::Requeue
+                });
+            match verdict {
+                _ if receipt.acknowledged() => return verdict,
+                Verdict::Ack => self.held_up.store(0, Ordering::Relaxed),
+                Verdict::Reject => (),
+                Verdict::Wait | Verdict::Requeue => self.slow_down().await,
+            }
+            let is_over = self.stop.leave.is_cancelled() || session.strong_count() == 0;
+            if verdict != Verdict::Wait || is_over || came.elapsed() >= patience(&delivery.message) {
+                return verdict;
+            }
+            delivery.redelivered = true;
+        }
+    }
+
+    /// What could not be stored now will hardly be in the next millisecond.
+    async fn slow_down(&self) {
+        let before = self.held_up.fetch_add(1, Ordering::Relaxed);
+        let pause = Duration::from_millis(100)
+            .saturating_mul(1 << before.min(6))
+            .min(Duration::from_secs(5));
+        or_stop(tokio::time::sleep(pause), &self.stop.end).await;
+    }
+}
+
+/// How long a message that cannot be dealt with now is kept before another consumer may try. Quorum queues of RabbitMQ 4.0 to 4.2 delete
+/// what came back twenty times: the oftener it has, the longer it is kept. All brokers' patience ends after half an hour.
+fn patience(message: &Message) -> Duration {
+    let times = match message.headers.get("x-delivery-count") {
+        Some(HeaderValue::Int(times)) => u32::try_from(*times).unwrap_or_default(),
+        _ => 0,
+    };
+    Duration::from_secs(30)
+        .saturating_mul(1 << times.min(5))
+        .min(Duration::from_secs(900))
 }
 
 /// An answer belongs to the session that brought the message. If that is over, the message comes again by itself.
 fn settle(settler: &Settler, settled: Settled) {
     if settler.send(settled).is_err() {
         settler::stale(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twenty_times_last_for_hours_and_no_time_for_the_brokers_half_hour() {
+        let patience = |times| {
+            let mut message = Message::default();
+            message
+                .headers
+                .insert("x-delivery-count".to_owned(), HeaderValue::Int(times));
+            super::patience(&message)
+        };
+
+        assert_eq!(super::patience(&Message::default()), Duration::from_secs(30));
+        assert_eq!([0, 1, 2, -1].map(patience), [30, 60, 120, 30].map(Duration::from_secs));
+        assert!((0..20).map(patience).sum::<Duration>() > Duration::from_secs(4 * 3600));
+        assert_eq!(
+            [5, 19, i64::MAX].map(|times| patience(times).as_secs() < 1800),
+            [true; 3]
+        );
     }
 }

@@ -73,7 +73,7 @@ async fn a_retry_waits_as_its_task_says_and_ends_when_it_was_too_often() {
             async move { Err(ask.into()) }
         });
 
-        assert_eq!(worker.handle(retried(retries)).await, Verdict::Ack);
+        assert_eq!(worker.handle(&retried(retries)).await, Verdict::Ack);
 
         let until = world
             .parked
@@ -129,7 +129,7 @@ async fn a_retry_with_other_arguments_gives_each_of_them_once() {
             .replace("\"chain\":null", "\"chain\":[{\"task\":\"next\"}]")
             .into_bytes();
 
-        worker.handle(sent).await;
+        worker.handle(&sent).await;
 
         let parked = world.parked.lock().unwrap().remove(0).0;
         let again = Request::decode(&parked.message).unwrap();
@@ -152,7 +152,7 @@ async fn failures_that_a_task_names_are_retried_by_themselves() {
             Err(Exception::builtin(exc_type, "x").into())
         });
 
-        worker.handle(delivery(t())).await;
+        worker.handle(&delivery(t())).await;
 
         assert_eq!(world.parked.lock().unwrap().len(), parked);
     }
@@ -167,7 +167,7 @@ async fn a_retry_that_is_due_after_its_expiry_is_told_by_us_and_not_dropped_by_t
         });
 
         worker
-            .handle(delivery(t().expires(noon() + chrono::TimeDelta::seconds(expires))))
+            .handle(&delivery(t().expires(noon() + chrono::TimeDelta::seconds(expires))))
             .await;
 
         let parked = world.parked.lock().unwrap().remove(0).0;
@@ -227,7 +227,7 @@ async fn a_message_ends_as_its_task_and_its_options_say() {
             answer()
         });
 
-        assert_eq!(worker.handle(delivery(t())).await, verdict, "{what}");
+        assert_eq!(worker.handle(&delivery(t())).await, verdict, "{what}");
 
         assert_eq!(happened(&world), events, "{what}");
     }
@@ -252,7 +252,8 @@ async fn an_early_acknowledgement_comes_before_the_work_and_its_end_is_stored_al
         tokio::time::sleep(Duration::from_millis(150)).await;
         world.keeper_away.store(false, Ordering::SeqCst);
     };
-    let (verdict, ()) = tokio::join!(worker.handle_with(delivery(t()), &receipt), healing);
+    let sent = delivery(t());
+    let (verdict, ()) = tokio::join!(worker.handle_with(&sent, &receipt), healing);
 
     assert_eq!((verdict, receipt.acknowledged()), (Verdict::Ack, true));
     let told = ["result RETRY"; 3];
@@ -282,7 +283,7 @@ async fn what_a_backend_never_takes_is_told_once_and_is_no_reason_to_run_again()
         })
         .with_results(Arc::new(Closed(ResultError::Refused)));
 
-        assert_eq!(worker.handle(delivery).await, Verdict::Ack);
+        assert_eq!(worker.handle(&delivery).await, Verdict::Ack);
 
         assert_eq!(happened(&world), events);
     }
@@ -314,7 +315,7 @@ async fn time_limits_of_the_message_win_and_a_task_that_listens_ends_by_itself()
         });
         let began = Instant::now();
 
-        assert_eq!(worker.handle(delivery(t().timelimit(limits))).await, Verdict::Ack);
+        assert_eq!(worker.handle(&delivery(t().timelimit(limits))).await, Verdict::Ack);
 
         assert_eq!(exception(&world), told);
         assert!(
@@ -337,9 +338,9 @@ async fn a_task_is_revoked_before_it_runs_and_terminated_while_it_runs() {
     );
     state.revoke(["revoked"]);
 
-    assert_eq!(worker.handle(delivery(t().id("revoked"))).await, Verdict::Ack);
+    assert_eq!(worker.handle(&delivery(t().id("revoked"))).await, Verdict::Ack);
     assert_eq!(exception(&world), "TaskRevokedError [\"revoked\"]");
-    let running = tokio::spawn(async move { worker.handle(delivery(t())).await });
+    let running = tokio::spawn(async move { worker.handle(&delivery(t())).await });
     while state.active().is_empty() {
         tokio::task::yield_now().await;
     }
@@ -363,7 +364,8 @@ async fn what_waits_for_a_place_goes_back_when_the_worker_stops() {
     let receipt = Receipt::new(stop.clone(), || ());
 
     let stopping = async { stop.cancel() };
-    let (verdict, ()) = tokio::join!(worker.handle_with(delivery(t()), &receipt), stopping);
+    let sent = delivery(t());
+    let (verdict, ()) = tokio::join!(worker.handle_with(&sent, &receipt), stopping);
 
     assert_eq!((verdict, happened(&world).len()), (Verdict::Requeue, 0));
 }
@@ -381,7 +383,8 @@ async fn a_rate_spaces_starts_and_parks_what_cannot_start_soon() {
         Ok(Value::Null)
     });
 
-    let handled = (0..4).map(|_| worker.handle(delivery(t().ignore_result(true))));
+    let sent = delivery(t().ignore_result(true));
+    let handled = (0..4).map(|_| worker.handle(&sent));
     futures_util::future::join_all(handled).await;
 
     assert_eq!(
@@ -404,7 +407,7 @@ async fn what_follows_a_task_is_sent_before_its_result_is_told() {
         "errbacks":null,"chain":null,"chord":null}]"#
             .to_vec();
 
-    assert_eq!(worker.handle(delivery).await, Verdict::Ack);
+    assert_eq!(worker.handle(&delivery).await, Verdict::Ack);
 
     assert_eq!(happened(&world), ["sent next", "result SUCCESS"]);
     assert_eq!(world.result()["children"], json!([[["n-1", null], null]]));
@@ -423,7 +426,7 @@ async fn a_task_is_replaced_by_another_under_its_id_and_tells_nothing() {
         Err(call.scope.replace(&other).await)
     });
 
-    assert_eq!(worker.handle(delivery(t())).await, Verdict::Ack);
+    assert_eq!(worker.handle(&delivery(t())).await, Verdict::Ack);
 
     assert_eq!(happened(&world), ["sent other"]);
     let sent = Request::decode(&world.sent.lock().unwrap()[0]).unwrap();
@@ -442,7 +445,7 @@ async fn a_task_sends_children_that_carry_its_trace() {
     });
 
     worker
-        .handle(delivery(
+        .handle(&delivery(
             t().header("traceparent", "00-a")
                 .header("sentry-trace", "s")
                 .header("mine", "x"),
