@@ -41,14 +41,15 @@ pub(crate) async fn told(mut command: Command) -> Json {
 
 /// Both workers at work on a queue each, and what Python gets of canvases that need both.
 pub(crate) async fn cross(broker: &str, url: &str, backend: Arc<dyn ResultBackend>, theirs: &str, ours: &str) -> Json {
+    // Shown if the test fails, like what Python's worker says.
+    let _ = tracing_subscriber::fmt()
+        .with_test_writer()
+        .with_max_level(tracing::Level::WARN)
+        .try_init();
     let more = ["--broker", broker, "--theirs", theirs, "--ours", ours];
     let _ours = Half::start(broker, ours, backend).await;
     let mut worker = python("work", url, &more);
-    let _theirs = worker
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("Python runs");
+    let _theirs = worker.stdout(Stdio::null()).spawn().expect("Python runs");
 
     told(python("canvas", url, &more)).await
 }

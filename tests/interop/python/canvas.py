@@ -5,6 +5,8 @@ import json
 import sys
 
 from celery import Celery, chain, chord, group, signature
+from celery.exceptions import TimeoutError
+from celery.result import GroupResult
 from kombu import Queue
 
 parser = argparse.ArgumentParser()
@@ -86,8 +88,17 @@ def canvases():
 def outcome(result, seconds=40):
     try:
         return result.get(timeout=seconds, interval=0.1)
+    except TimeoutError:
+        return ["TimeoutError", states(result)]
     except Exception as error:
         return [type(error).__name__, str(error)]
+
+
+def states(result):
+    """How far it came: of each task before it, and of the task itself."""
+    before = states(result.parent) if result.parent else []
+    members = result.results if isinstance(result, GroupResult) else [result]
+    return [*before, {member.id: app.backend.get_task_meta(member.id, cache=False)["status"] for member in members}]
 
 
 def cross():
