@@ -1,8 +1,9 @@
 //! Events: what a worker tells whoever watches it, Flower and `celery events` above all.
 //!
-//! Telling costs a task nothing but the writing: events go through a bounded queue to a loop of their own, which sends them
+//! Telling costs a task nothing but the writing: events wait, not too many of them, for a loop of their own, which sends them
 //! in batches, on a connection of its own. While the broker is away they are dropped, and counted.
 
+mod batches;
 mod event;
 mod sending;
 mod sent;
@@ -15,12 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::amqp::mailbox::Mailbox;
 use super::state::WorkerState;
+use batches::Batches;
 use event::Event;
 
 pub use event::TaskEvent;
-
-/// How many events wait at most to be sent: a tenth of a second of a busy worker.
-const WAITING_AT_MOST: usize = 16_384;
 
 /// What a worker calls itself in its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +34,7 @@ pub struct Software {
 #[derive(Debug, Clone)]
 pub struct EventSender {
     state: Arc<WorkerState>,
-    waiting: mpsc::Sender<Vec<u8>>,
+    waiting: Arc<Batches>,
     wanted: mpsc::Sender<()>,
 }
 
@@ -44,24 +43,24 @@ pub struct EventSender {
 pub struct EventLoop {
     state: Arc<WorkerState>,
     software: Software,
-    waiting: mpsc::Receiver<Vec<u8>>,
+    waiting: Arc<Batches>,
     wanted: mpsc::Receiver<()>,
 }
 
 impl EventSender {
     /// For a worker; nothing is sent before the loop runs.
     pub fn new(state: Arc<WorkerState>, software: Software) -> (Self, EventLoop) {
-        let (sender, receiver) = mpsc::channel(WAITING_AT_MOST);
+        let waiting = Arc::new(Batches::default());
         let (want, wanted) = mpsc::channel(1);
         let events = EventLoop {
             state: Arc::clone(&state),
             software,
-            waiting: receiver,
+            waiting: Arc::clone(&waiting),
             wanted,
         };
         let sender = Self {
             state,
-            waiting: sender,
+            waiting,
             wanted: want,
         };
         (sender, events)
@@ -72,8 +71,8 @@ impl EventSender {
         if !self.state.events_enabled() {
             return;
         }
-        let written = Event::of(&self.state, event.kind(), event).write();
-        if self.waiting.try_send(written).is_err() {
+        let write = |json: &mut Vec<u8>| Event::of(&self.state, event.kind(), event).write(json);
+        if !self.waiting.add(write) {
             dropped(1);
         }
     }

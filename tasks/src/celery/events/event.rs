@@ -154,8 +154,8 @@ impl<'a, T: Serialize> Event<'a, T> {
         }
     }
 
-    pub(super) fn write(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("an event is made of text and numbers")
+    pub(super) fn write(&self, json: &mut Vec<u8>) {
+        serde_json::to_writer(json, self).expect("an event is made of text and numbers");
     }
 }
 

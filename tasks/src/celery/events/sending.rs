@@ -8,6 +8,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::batches::Batch;
 use super::event::{Event, WorkerEvent};
 use super::{EventLoop, dropped};
 use crate::celery::amqp::mailbox::{Mail, MailChannel, MailError, Mailbox};
@@ -16,10 +17,7 @@ use crate::celery::message::{HeaderValue, Headers};
 
 const EXCHANGE: &str = "celeryev";
 
-/// How many events go into one message.
-const BATCH: usize = 100;
-
-/// How long a message waits for more events, if it is not full: a busy worker would send nearly one for each.
+/// How long the first event waits for more: a busy worker would send nearly one message for each.
 const GATHERING: Duration = Duration::from_millis(10);
 
 /// What a heartbeat that was asked for says of the interval, as Python's does.
@@ -69,12 +67,10 @@ impl EventLoop {
         }
     }
 
-    /// Takes one event that nobody can be told of.
-    async fn discard(&mut self) {
-        match self.waiting.recv().await {
-            Some(_) => dropped(1),
-            None => pending().await,
-        }
+    /// Takes events that nobody can be told of.
+    async fn discard(&self) {
+        self.waiting.arrived().await;
+        dropped(self.waiting.take().iter().map(Batch::len).sum());
     }
 
     /// `Ok` when stopped.
@@ -96,33 +92,27 @@ impl EventLoop {
             // The first tick is now.
             ticks.tick().await;
         }
-        let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = tick(&mut ticks) => {
-                    self.send_waiting(channel, &mut batch).await?;
+                    self.send_waiting(channel).await?;
                     self.tell(channel, "worker-heartbeat", freq).await?;
                 }
                 Some(()) = self.wanted.recv() => {
-                    self.send_waiting(channel, &mut batch).await?;
+                    self.send_waiting(channel).await?;
                     self.tell(channel, "worker-heartbeat", ASKED_FOR).await?;
                 }
-                _ = self.waiting.recv_many(&mut batch, BATCH) => {
-                    if batch.len() < BATCH {
-                        tokio::time::sleep(GATHERING).await;
-                        self.fill(&mut batch);
-                    }
-                    self.send_batch(channel, &mut batch).await?;
+                () = self.waiting.arrived() => {
+                    tokio::time::sleep(GATHERING).await;
+                    self.send_waiting(channel).await?;
                 }
                 () = channel.ended() => return Err(MailError::Failed("the connection was lost".to_owned())),
             }
         }
         self.waiting.close();
-        while self.waiting.recv_many(&mut batch, BATCH).await > 0 {
-            self.send_batch(channel, &mut batch).await?;
-        }
+        self.send_waiting(channel).await?;
         if heartbeat.is_some() {
             self.tell(channel, "worker-offline", freq).await?;
         }
@@ -130,20 +120,14 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Takes along what has happened meanwhile.
-    fn fill(&mut self, batch: &mut Vec<Vec<u8>>) {
-        while batch.len() < BATCH
-            && let Ok(event) = self.waiting.try_recv()
-        {
-            batch.push(event);
-        }
-    }
-
     /// What has happened already is told first: the clock of what a worker tells only grows.
-    async fn send_waiting(&mut self, channel: &MailChannel, batch: &mut Vec<Vec<u8>>) -> Result<(), MailError> {
-        while !self.waiting.is_empty() {
-            self.waiting.recv_many(batch, BATCH).await;
-            self.send_batch(channel, batch).await?;
+    async fn send_waiting(&self, channel: &MailChannel) -> Result<(), MailError> {
+        let mut waiting = self.waiting.take();
+        while let Some(batch) = waiting.pop_front() {
+            if let Err(error) = self.send_batch(channel, batch).await {
+                dropped(waiting.iter().map(Batch::len).sum());
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -162,20 +146,21 @@ impl EventLoop {
             sw_ver: &self.software.version,
             sw_sys: "Linux",
         };
-        let body = Event::of(&self.state, kind, &event).write();
+        let mut body = Vec::new();
+        Event::of(&self.state, kind, &event).write(&mut body);
         channel.send(&self.mail(kind.replace('-', "."), body)).await
     }
 
     /// Sends a batch as a list; `task.multi` is what Python calls it.
-    async fn send_batch(&self, channel: &MailChannel, batch: &mut Vec<Vec<u8>>) -> Result<(), MailError> {
+    async fn send_batch(&self, channel: &MailChannel, batch: Batch) -> Result<(), MailError> {
         let count = batch.len();
-        let body = list(batch);
-        batch.clear();
         if channel.blocked() {
             dropped(count);
             return Ok(());
         }
-        let sent = channel.send(&self.mail("task.multi".to_owned(), body)).await;
+        let sent = channel
+            .send(&self.mail("task.multi".to_owned(), batch.into_json()))
+            .await;
         if let Err(error) = &sent {
             dropped(count);
             warn!("{count} events were not sent: {error}");
@@ -201,11 +186,4 @@ async fn tick(ticks: &mut Option<Interval>) {
         }
         None => pending().await,
     }
-}
-
-fn list(events: &[Vec<u8>]) -> Vec<u8> {
-    let mut body = vec![b'['];
-    body.extend(events.join(&b','));
-    body.push(b']');
-    body
 }

@@ -14,7 +14,9 @@ fn names(event: &Value) -> Vec<&str> {
 
 fn written(kind: &'static str, event: &TaskEvent<'_>) -> Value {
     let state = WorkerState::new("w1@host", 1);
-    serde_json::from_slice(&Event::of(&state, kind, event).write()).unwrap()
+    let mut json = Vec::new();
+    Event::of(&state, kind, event).write(&mut json);
+    serde_json::from_slice(&json).unwrap()
 }
 
 const COMMON: [&str; 6] = ["clock", "hostname", "pid", "timestamp", "type", "utcoffset"];
@@ -105,7 +107,9 @@ fn a_worker_tells_what_it_is() {
         sw_sys: "Linux",
     };
 
-    let event: Value = serde_json::from_slice(&Event::of(&state, "worker-online", &online).write()).unwrap();
+    let mut json = Vec::new();
+    Event::of(&state, "worker-online", &online).write(&mut json);
+    let event: Value = serde_json::from_slice(&json).unwrap();
 
     let more = "active freq loadavg processed sw_ident sw_sys sw_ver";
     let mut expected: Vec<_> = COMMON.into_iter().chain(more.split(' ')).collect();
@@ -116,7 +120,7 @@ fn a_worker_tells_what_it_is() {
 }
 
 #[test]
-fn nothing_is_written_while_nobody_wants_it_and_nothing_waits_when_too_many_wait() {
+fn nothing_is_written_while_nobody_wants_it_and_then_with_a_clock_that_grows() {
     let state = WorkerState::new("w1@host", 1);
     let software = Software {
         ident: "x".to_owned(),
@@ -125,11 +129,16 @@ fn nothing_is_written_while_nobody_wants_it_and_nothing_waits_when_too_many_wait
     let (sender, events) = EventSender::new(Arc::clone(&state), software);
 
     sender.send(&TaskEvent::Started { uuid: "a" });
-    assert_eq!((events.waiting.len(), state.clock().now()), (0, 0));
+    assert_eq!((events.waiting.take().len(), state.clock().now()), (0, 0));
 
     state.enable_events(true);
-    for _ in 0..WAITING_AT_MOST + 5 {
+    for _ in 0..3 {
         sender.send(&TaskEvent::Started { uuid: "a" });
     }
-    assert_eq!(events.waiting.len(), WAITING_AT_MOST);
+    let batch = events.waiting.take().pop_front().unwrap();
+    let told: Vec<Value> = serde_json::from_slice(&batch.into_json()).unwrap();
+    assert_eq!(
+        told.iter().map(|event| &event["clock"]).collect::<Vec<_>>(),
+        [&json!(1), &json!(2), &json!(3)]
+    );
 }
